@@ -6,7 +6,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 from sweep.analysis.facts import Facts
 from sweep.analysis.inference import wilson
@@ -31,14 +30,15 @@ class Abstention:
 
 @dataclass(frozen=True, slots=True)
 class Calibrated:
-    """`found` is as it was recorded, on the rows of all folds or of the first one, where `fitted_to`
-    says so. `levels` are the rows of a table, and `curve` holds the (share answered, share right of those) at every
+    """`found` is as it was recorded, with `folded` on the rows of the first fold, or of `all_folds`.
+    `levels` are the rows of a table, and `curve` holds the (share answered, share right of those) at every
     confidence, the most confident rows first (El-Yaniv & Wiener 2010, "On the foundations of
     noise-free selective classification")."""
 
     found: Calibration
     refit: bool
-    fitted_to: Literal["validation", "folds", "first fold"]
+    folded: bool
+    all_folds: bool
     levels: tuple[Abstention, ...]
     curve: tuple[tuple[float, float], ...]
     words: bool  # with a prompt
@@ -51,11 +51,9 @@ def calibrated(facts: Facts) -> Calibrated | None:
         return None
     rows = [(row.confidence, row.right) for row in facts.predictions if math.isfinite(row.confidence)]
     levels = tuple(_abstention(rows, level) for level in LEVELS) if rows else ()
-    fitted_to: Literal["validation", "folds", "first fold"] = "validation"
-    if facts.config.dataset.folds is not None:
-        fitted_to = "folds" if final.out_of_fold else "first fold"
-    words = facts.config.prompt is not None
-    return Calibrated(final.calibration, final.refit is not None, fitted_to, levels, _curve(rows), words)
+    folded, words = facts.config.dataset.folds is not None, facts.config.prompt is not None
+    every = folded and bool(final.out_of_fold)
+    return Calibrated(final.calibration, final.refit is not None, folded, every, levels, _curve(rows), words)
 
 
 def _abstention(rows: Sequence[tuple[float, bool]], level: float) -> Abstention:
