@@ -63,9 +63,10 @@ def rows_of(run: Run, number: int = 0) -> list[int]:
 
 
 def test_a_trial_scores_the_mean_of_trainings_that_were_made_fold_by_fold(made: Plan, folds: TokenisedData) -> None:
-    found = side_by_side(made(), data=folds).outcome(0)
+    weighed = made(trainer={"class_weights": "balanced"})  # by the train rows of each fold
+    found = side_by_side(weighed, data=folds).outcome(0)
     alone = [
-        one_by_one(made(), data=TokenisedData(replace(folds.splits.fold(fold)), folds.cache)).outcome(0)
+        one_by_one(weighed, data=TokenisedData(replace(folds.splits.fold(fold)), folds.cache)).outcome(0)
         for fold in (1, 2, 3)
     ]
     assert isinstance(found, Completed) and len(found.evals) == 2
