@@ -154,9 +154,9 @@ def load_splits(config: DatasetConfig, *, said: Callable[[str], bool] = lambda _
     1. Take every n-th row of a stored split.
     2. Drop rows without a text, without a label or with an unknown label, if the config says so.
     3. Cut the validation rows off train, unless they are a stored split; then, with `test_ratio`,
-       cut the test rows off the validation rows, or with `folds` off train. `eval_every_nth` and `test_every_nth` count the
-       rows cut off. With `group_column` no group is on both sides of a cut, with `time_column` the
-       newest rows are cut off.
+       cut the test rows off the validation rows, or with `folds` off train. `eval_every_nth` and
+       `test_every_nth` count the rows cut off. With `group_column` no group is on both sides of a
+       cut, with `time_column` the newest rows are cut off.
     4. Apply `max_eval_samples` and `max_test_samples`.
     5. Drop duplicates from train, if the config says so.
     6. Apply `max_train_samples`.

@@ -217,11 +217,9 @@ def _tested(session: Session, one: Chosen, kept: Kept, noted: NotedReading) -> F
     config, splits, again = kept.plan.config, session.plan.splits, kept.again
     assert one.record.best is not None, "only completed trials are chosen"
     decided = Decisions(again.thresholds, bool(again.tuned), again.tuned, again.calibration)
+    folded = out_of_fold(session, config, again.number, decided)
     readings = noted.note()
-    reading, folded = (
-        read_test(session, config, kept.model, decided),
-        out_of_fold(session, config, again.number, decided),
-    )
+    reading = read_test(session, config, kept.model, decided)
     record = FinalRecord(
         number=one.record.number, params=one.record.params, command=kept.plan.command,
         trial_best=one.record.best, retrain_best=again.best,
