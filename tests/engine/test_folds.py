@@ -91,7 +91,7 @@ def test_one_fold_after_the_other_scores_as_side_by_side(
         for ours, theirs in zip(run.outcome(0).evals, together.outcome(0).evals, strict=True):
             assert ours.metrics == pytest.approx(theirs.metrics, rel=EXACT**0.5)
     scores = [out_of_fold(run) for run in (together, turns, few)]
-    assert scores[0].shape == (59, 2)
+    assert scores[0].shape == (59, 4)
     for one in scores:
         assert one == pytest.approx(scores[0], rel=EXACT**0.5, abs=1e-4)
         assert accuracies(one, folds) == pytest.approx(scores_of_folds(together.outcome(0).best))

@@ -31,7 +31,7 @@ class Study:
     rows of all folds."""
 
     def __init__(self, folder: Path, *, several: bool, **trainer: str) -> None:
-        columns = {"task": "multi_label", "label_columns": ["joy", "fear"]} if several else {}
+        columns = {"task": "multi_label", "label_columns": ("joy", "fear")} if several else {}
         cells = [f"{i % 2},{int(i % 3 == 0)}" if several else "ab"[i % 2] for i in range(ROWS)]
         header = "text,joy,fear" if several else "text,label"
         (folder / "train.csv").write_text("\n".join([header, *(f"text {i},{cell}" for i, cell in enumerate(cells))]))

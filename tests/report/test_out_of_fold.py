@@ -12,6 +12,7 @@ from sweep.analysis.charts import charts
 from sweep.analysis.facts import Facts, read
 from sweep.records.calibration import Calibration, Reliability
 from sweep.records.store import Store
+from sweep.records.trial import EvalPoint
 from sweep.report.dashboard import study_ending
 from sweep.report.figures import figures
 
@@ -21,11 +22,26 @@ COUNTS = ((7, 4, 0), (0, 9, 0), (1, 0, 9))
 FIT = Reliability(loss=0.5, ece=0.1, bins=())
 
 
+def by_fold(point: EvalPoint) -> EvalPoint:
+    score = point.metrics["eval/accuracy"]
+    return replace(
+        point,
+        metrics={
+            **point.metrics,
+            "eval/fold/1/accuracy": score,
+            "eval/fold/2/accuracy": score,
+            "eval/sd/accuracy": 0.0,
+        },
+    )
+
+
 @pytest.fixture
 def folded(make: Callable[..., Store]) -> Facts:
+    made = final(six_trials()[1], LABELS[:3])
     ending = replace(
-        final(six_trials()[1], LABELS[:3]), out_of_fold=COUNTS, calibration=Calibration(2.0, 30, 2, FIT, FIT, FIT, FIT)
-    )
+        made, trial_best=by_fold(made.trial_best), trial_evals=tuple(map(by_fold, made.trial_evals)),
+        out_of_fold=COUNTS, calibration=Calibration(2.0, 30, 2, FIT, FIT, FIT, FIT),
+    )  # fmt: skip
     store = make(six_trials(), ending=ending, labels=LABELS[:3])
     written = "index,text,label,predicted,confidence,loss,fold\n4,hard,refund,card_lost,0.9,2.0,1\n"
     (store.final_dir / "out_of_fold.csv").write_text(written + "5,easy,refund,refund,0.8,0.1,2\n")
@@ -38,10 +54,7 @@ def folded(make: Callable[..., Store]) -> Facts:
     return replace(known, lock=replace(known.lock, config=config, data=data))
 
 
-def test_the_section_has_the_counts_labels_and_mistakes_of_the_folds(
-    folded: Facts, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("sweep.analysis.study.folds", lambda _: None)  # these trials have no scores by fold
+def test_the_section_has_the_counts_labels_and_mistakes_of_the_folds(folded: Facts) -> None:
     text = part("out_of_fold", folded, {"out_of_fold"})
     assert "Each of 30 rows of train was predicted by the fold of the winning trial" in text
     assert "The other 10 rows score no fold." in text and "which favours them" in text
