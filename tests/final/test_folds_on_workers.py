@@ -1,4 +1,4 @@
-"""Folds on a worker that Ray starts on this machine, and that is killed in the middle of a fold."""
+"""Folds on a worker that Ray starts on this machine, which is killed in the middle of a fold."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ class Abstention:
 
 @dataclass(frozen=True, slots=True)
 class Calibrated:
-    """`found` is as it was recorded, with `folded` on the rows of the first fold, or of `all_folds`.
+    """`found` is as it was recorded, with `folded` on rows of the first fold, or of `all_folds`.
     `levels` are the rows of a table, and `curve` holds the (share answered, share right of those)
     at every confidence, the most confident rows first (El-Yaniv & Wiener 2010, "On the foundations
     of noise-free selective classification")."""

@@ -327,8 +327,8 @@ def _over_folds(rows: Mapping[str, Rows], whole: Rows, folds: Sequence[FoldRows]
 
 
 def _duplicates(counted: Mapping[str, Rows], folds: Sequence[FoldRows]) -> list[Duplicates]:
-    """Return the duplicates. With folds a validation row is looked for in the train part of its own
-    fold, and the test rows among all rows of train."""
+    """Return the duplicates. With folds a validation row is looked for in the train part of its
+    own fold, and the test rows among all rows of train."""
     if not folds:
         return _counted(counted)
     across = [_counted({"train": fold.train, "validation": fold.validation}) for fold in folds]

@@ -45,8 +45,8 @@ def fit(task: Task, scores: Scores, labels: Labels) -> float:
 
 def calibration(task: Task, scores: Scores, labels: Labels, *, folds: Sequence[int] = ()) -> Calibration:
     """Return the temperature of these validation rows, and how well probabilities fit without and
-    with it. With `folds`, the numbers of rows of folds that come one after the other, the rows of a
-    fold are scored with a temperature that was fitted to the other folds."""
+    with it. With `folds`, the numbers of rows of folds that come one after the other, the rows of
+    a fold are scored with a temperature that was fitted to the other folds."""
     parts, temperature = _parts(len(scores), folds), fit(task, scores, labels)
     after = _cross_fitted(task, scores, labels, parts) if len(parts) > 1 else scaled(scores, temperature)
     return Calibration(
@@ -88,7 +88,7 @@ def _parts(rows: int, folds: Sequence[int]) -> list[NDArray[np.int64]]:
 
 
 def _cross_fitted(task: Task, scores: Scores, labels: Labels, parts: Sequence[NDArray[np.int64]]) -> Scores:
-    """Return the scores of each row divided by a temperature that was fitted to the other parts."""
+    """Return the scores of each part divided by a temperature fitted to the other parts."""
     every, found = np.arange(len(scores)), np.empty_like(scores)
     for part in parts:
         others = np.setdiff1d(every, part)

@@ -18,8 +18,8 @@ def write_predictions(path: Path, reading: Reading | OutOfFold, labels: LabelSpa
 
     `index` is the place of the row in its split, from 0. `confidence` is the probability of the
     predicted label, or for multi-label that of the least certain decision. `loss` is the loss of
-    the row; `test/loss` is the mean of the column. Several labels in a cell are joined by `|`, with
-    a backslash before each `|` or backslash in a name.
+    the row; `test/loss` is the mean of the column. Several labels in a cell are joined by `|`,
+    with a backslash before each `|` or backslash in a name.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     rows, predictions, decided = reading.rows, reading.predictions, reading.decided

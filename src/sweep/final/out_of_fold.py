@@ -40,9 +40,9 @@ class OutOfFold:
 def predictions_of(
     session: Session, config: Config, number: int, *, say: Callable[[str], None] = lambda _: None
 ) -> tuple[Predictions, ...]:
-    """Return the predictions of each fold of a trial, at the trial's best evaluation. Empty without
-    folds, and where the trial was trained by a version that did not keep them, or they are damaged,
-    which `say` is told."""
+    """Return the predictions of each fold of a trial, at the trial's best evaluation. Empty
+    without folds, and where the trial was trained by a version that did not keep them, or they are
+    damaged, which `say` is told."""
     splits, path = session.plan.splits, session.store.out_of_fold_path(number)
     if not splits.folds:
         return ()
@@ -63,8 +63,8 @@ def predictions_of(
 
 
 def fitted_to(session: Session, config: Config, number: int, model: FinalModel) -> Sequence[Predictions]:
-    """Return the predictions that thresholds and a temperature are fitted to: those of all folds of
-    the trial, or else those of the retrained model for the validation rows."""
+    """Return the predictions that thresholds and a temperature are fitted to: those of all folds
+    of the trial, or else those of the retrained model for the validation rows."""
     return predictions_of(session, config, number) or (model.validation(),)
 
 

@@ -232,8 +232,8 @@ class Store:
         return read_rows(folder or self.final_dir)
 
     def write_trial(self, record: TrialRecord) -> None:
-        """Write the record of a trial that has ended, and delete its marks. The scores of folds are
-        written first, so that no trial has a record without them."""
+        """Write the record of a trial that has ended, and delete its marks. The scores of folds
+        are written first, so that no trial has a record without them."""
         if isinstance(record.outcome, Completed) and record.outcome.out_of_fold is not None:
             write_whole(self.out_of_fold_path(record.number), record.outcome.out_of_fold)
         write_record(_TRIAL, record, self.trial_dir(record.number) / "record.json")

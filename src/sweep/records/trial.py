@@ -223,9 +223,9 @@ def _named(lists: Iterable[str]) -> str:
 class Completed:
     """A trial that was trained to its end.
 
-    `best` is its best evaluation by the study's metric, which is its score. `out_of_fold` holds the
-    scores there of the rows of all folds, in their order, as the bytes of a NumPy file, which has a
-    file of its own beside the record. It is None without folds.
+    `best` is its best evaluation by the study's metric, which is its score. `out_of_fold` holds
+    the scores there of the rows of all folds, in the order of the folds, as the bytes of a NumPy
+    file, which stands beside the record. It is None without folds.
     """
 
     best: EvalPoint
