@@ -14,8 +14,8 @@ from sweep.records.final import FinalRecord
 
 @dataclass(frozen=True, slots=True)
 class OutOfFold:
-    """So many `rows` of `train` were scored by `folds`: not all with `dataset.max_eval_samples` and
-    by time. `fitted` says that thresholds or a temperature were fitted to them."""
+    """So many `rows` of `train` were scored by `folds`: not all with `dataset.max_eval_samples`
+    and by time. `fitted` says that thresholds or a temperature were fitted to them."""
 
     rows: int
     train: int
