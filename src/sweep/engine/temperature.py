@@ -45,8 +45,8 @@ def fit(task: Task, scores: Scores, labels: Labels) -> float:
 
 def calibration(task: Task, scores: Scores, labels: Labels, *, folds: Sequence[int] = ()) -> Calibration:
     """Return the temperature of these validation rows, and how well probabilities fit without and
-    with it. With `folds`, the numbers of rows of folds that come one after the other, the rows of
-    a fold are scored with a temperature that was fitted to the other folds."""
+    with it. With several `folds`, the numbers of rows of folds that come one after the other, the
+    rows of a fold are scored with a temperature that was fitted to the other folds."""
     parts, temperature = _parts(len(scores), folds), fit(task, scores, labels)
     after = _cross_fitted(task, scores, labels, parts) if len(parts) > 1 else scaled(scores, temperature)
     return Calibration(
@@ -82,7 +82,7 @@ def _all_right(task: Task, scores: Scores, labels: Labels) -> bool:
 
 def _parts(rows: int, folds: Sequence[int]) -> list[NDArray[np.int64]]:
     """Return the numbers of the rows of each part for cross-fitting; one part for too few rows."""
-    if folds:
+    if len(folds) > 1:
         return np.split(np.arange(rows), np.cumsum(folds)[:-1])
     return np.array_split(np.random.default_rng(_SEED).permutation(rows), _FOLDS if rows >= _FEWEST else 1)
 

@@ -81,8 +81,7 @@ def decisions(labels: LabelSpace, config: Config, scored: Callable[[], Sequence[
         return Decisions(fixed)
     parts, fitted = scored(), None
     if trainer.calibration == "temperature":
-        sizes = [len(one.labels) for one in parts] if len(parts) > 1 else ()
-        fitted = calibration(task, *_pooled(parts), folds=sizes)
+        fitted = calibration(task, *_pooled(parts), folds=[len(one.labels) for one in parts])
         parts = [calibrated(task, one, fitted.temperature, words=config.prompt is not None) for one in parts]
     if not tunes:
         return Decisions(_at_temperature(fixed, fitted), calibration=fitted)
