@@ -347,7 +347,8 @@ def _load_member(member: Member, saved: Mapping[str, Any]) -> None:
     member.ended, member.step, member.epoch = saved["ended"], saved["step"], saved["epoch"]
     member.seconds = saved["seconds"]
     scores = saved.get("scores") or [None] * len(saved["evals"])  # older snapshots have none
-    member.evals = [EvalPoint(*point, scores=_read(data)) for point, data in zip(saved["evals"], scores, strict=True)]
+    points = [EvalPoint(*point) for point in saved["evals"]]
+    member.evals = [replace(point, scores=_read(data)) for point, data in zip(points, scores, strict=True)]
     times = tuple(DeviceTime(**one) for one in saved["cost"]["devices"])
     member.cost = Cost(**{**saved["cost"], "devices": times})
 
