@@ -77,12 +77,6 @@ class Admission:
         else:
             self._train_alone(trial, choice)
 
-    def _choice(self, trial: TrialPlan) -> LoopChoice:
-        """Return the loop of a trial. One that turned out not to be packable, made way and goes on
-        was trained by the Trainer."""
-        reason = self.alone.get((trial.key, trial.fold))
-        return choose_loop(trial.settings) if reason is None else LoopChoice(Loop.TRAINER, reason)
-
     def _has_free_slot(self) -> bool:
         slots = self.pack.budget.slots
         return len(self.pack.slots) + len(self.deferred) < slots and self.overtaken < slots
@@ -147,6 +141,12 @@ class Admission:
         if unforeseen or choice.reason and self.announce:
             warn_once(f"{choice.reason}: the Trainer trains it, one trial at a time")
         self.train_alone(trial)
+
+    def _choice(self, trial: TrialPlan) -> LoopChoice:
+        """Return the loop of a trial. One that turned out not to be packable, made way and goes on
+        was trained by the Trainer."""
+        reason = self.alone.get((trial.key, trial.fold))
+        return choose_loop(trial.settings) if reason is None else LoopChoice(Loop.TRAINER, reason)
 
     def _stopped(self, trial: TrialPlan) -> bool:
         """Return whether the study has ended a trial that is not loaded yet."""
