@@ -184,8 +184,7 @@ class Cost:
 
 
 def total(costs: Sequence[Cost]) -> Cost:
-    """Return the sum of costs: with the highest peaks, all devices and engines by name, and no
-    training loss."""
+    """Return the sum of costs: the highest peaks, all devices and engines, no training loss."""
     return Cost(
         seconds=math.fsum(one.seconds for one in costs),
         train_seconds=math.fsum(one.train_seconds for one in costs),
@@ -223,9 +222,8 @@ def _named(lists: Iterable[str]) -> str:
 class Completed:
     """A trial that was trained to its end.
 
-    `best` is its best evaluation by the study's metric, which is its score. `out_of_fold` holds
-    the scores there of the rows of all folds, in the order of the folds, as the bytes of a NumPy
-    file, which stands beside the record. It is None without folds.
+    `best` is its best evaluation by the study's metric, which is its score. `out_of_fold` are the
+    bytes of a NumPy file beside the record: the scores there of all folds' rows, fold by fold.
     """
 
     best: EvalPoint
