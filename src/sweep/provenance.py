@@ -74,7 +74,11 @@ class DataState:
     `rows` counts the rows by split (train, validation, test) after subsampling; `label_rows`
     counts the rows of each label by split, in the order of `label_names`; `dropped` counts the
     rows that were left out, by split and reason; `notes` are the notes that the user saw. Older
-    records may lack the last five fields. With folds, `rows` are those of the first fold.
+    records may lack the last five fields.
+
+    With folds, train counts all rows that folds were made of, and validation the rows that score
+    some fold; `division.folds` has those of each fold, and `duplicates` the validation rows whose
+    text is in the train part of their own fold. Older records count the rows of the first fold.
     """
 
     source: str

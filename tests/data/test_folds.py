@@ -82,6 +82,7 @@ def test_duplicates_are_dropped_before_folds_are_made(folder, write, rows_of):
         ({"folds": 21}, "dataset.folds", "is 21, but there are 20 train rows"),
         ({"folds": 3, "group_column": "author"}, "dataset.folds", "author has 2 groups; use at most 2 folds"),
         ({"folds": 5, "time_column": "day"}, "dataset.folds", "need 6 blocks of rows: a cut needs 6 times, but"),
+        ({"folds": 3, "test_ratio": 0.96}, "dataset.test_ratio", "leaves no train rows"),
         ({"folds": 11, "stratify": True}, "dataset.stratify", "fewer rows than folds: label 0 (10), label 1 (10)"),
     ],
 )
@@ -103,4 +104,38 @@ def test_a_label_that_the_first_fold_lacks_is_noted_as_such(folder, write, rows_
     ]
     write("train.csv", rows)
     notes = load(folder, folds=3, time_column="day", test_split=None).state.notes
-    assert "1 of 2 labels have no train row of the first fold: new" in notes
+    assert "1 of 2 labels have no train row in some fold: new" in notes
+
+
+def test_test_rows_are_cut_off_before_folds_are_made(folder, write, rows_of):
+    days = [(date(2024, 1, 1) + timedelta(days=i)).isoformat() for i in range(40)]
+    rows = [
+        {**row, "day": day, "author": f"author {i // 4}"}
+        for i, (row, day) in enumerate(zip(rows_of(40), days, strict=True))
+    ]
+    write("train.csv", rows)
+    of = {name: {row["text"]: row[name] for row in rows} for name in ("day", "author")}
+    for config in ({}, {"time_column": "day"}, {"group_column": "author"}):
+        splits = load(folder, folds=3, test_split=None, test_ratio=0.2, **config)
+        test, whole = texts(splits.test.open()), texts(splits.whole)
+        assert len(test) == 8 and len(whole) == 32 and not test & whole
+        assert splits.state.rows == {"train": 32, "validation": 24 if "time_column" in config else 32, "test": 8}
+        for fold in splits.folds:
+            assert not (texts(fold.train) | texts(fold.validation)) & test
+        if "time_column" in config:
+            assert max(of["day"][text] for text in whole) < min(of["day"][text] for text in test)
+        if "group_column" in config:
+            assert not {of["author"][text] for text in whole} & {of["author"][text] for text in test}
+
+
+def test_the_state_counts_the_rows_of_all_folds(folder, write, rows_of):
+    write("train.csv", [*rows_of(40), *rows_of(5)])
+    write("test.csv", rows_of(2))
+    splits = load(folder, folds=3, stratify="auto")
+    state = splits.state
+    assert state.rows == {"train": 45, "validation": 45, "test": 2}
+    assert state.label_rows["train"] == state.label_rows["validation"] and sum(state.label_rows["train"]) == 45
+    scored = [(number, text) for number, fold in enumerate(splits.folds, start=1) for text in fold.validation.texts]
+    across = sum(text in splits.fold(number).train.texts for number, text in scored)
+    counted = {(one.split, one.also_in): one.exact for one in state.duplicates}
+    assert counted == {("train", "train"): 5, ("test", "train"): 2, ("validation", "train"): across}

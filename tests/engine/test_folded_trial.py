@@ -6,12 +6,15 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 
 from support.trials import ROWS, make_plan
 from sweep.engine.folded_trial import together
 from sweep.engine.folds import Folded
-from sweep.engine.snapshot import encode
+from sweep.engine.out_of_fold import decoded, encoded
+from sweep.engine.snapshot import decode, encode
 from sweep.records.snapshot import Snapshot
 from sweep.records.trial import Completed, Cost, EvalPoint, Failed, FailureReason, Outcome, Pruned, Step, Verdict
 
@@ -20,8 +23,9 @@ class Scripted:
     """An inner engine with so many slots: its folds reach two evaluations, of the scores given by
     fold, and do what they are told."""
 
-    def __init__(self, slots, scores, *, saves=True, fails=None):
+    def __init__(self, slots, scores, *, saves=True, fails=None, gains=(0.0, 0.0)):
         self.slots, self.scores, self.saves, self.fails, self.log = slots, scores, saves, fails, []
+        self.gains = gains  # at the first and the second evaluation
 
     def run(self, next_trial, on_step, on_eval, on_end, on_snapshot):
         open_ones = []
@@ -42,7 +46,9 @@ class Scripted:
         begun = 0 if plan.snapshot is None else plan.snapshot.step
         for index in (1, 2):
             score = self.scores[plan.fold - 1]
-            point = EvalPoint(index, 5 * index, float(index), {"eval/accuracy": score, "eval/loss": 1.0})
+            score += self.gains[index - 1]
+            scores = encoded(np.full((1, 2), 10 * plan.fold + index))
+            point = EvalPoint(index, 5 * index, float(index), {"eval/accuracy": score, "eval/loss": 1.0}, scores=scores)
             step, cost = 5 * index - 1, Cost(samples=40 * index, seconds=1.0)
             if begun < 5 * index:
                 verdict = on_step(plan, Step(step, 10, float(index), seconds=1.0))
@@ -139,6 +145,33 @@ def test_a_trial_that_is_put_away_goes_on_from_one_snapshot(slots, verdict):
     inner = Scripted(slots, [0.5, 0.6, 0.7])
     again, later, _ = run(inner, snapshot=snapshots[-1])
     assert isinstance(again, Completed) and [point.index for point in later] == [2] and len(again.evals) == 2
+
+
+@pytest.mark.parametrize(("gains", "best"), [((0.1, 0.0), 1), ((0.0, 0.1), 2)])
+@pytest.mark.parametrize("slots", [1, 2, 3])
+def test_the_rows_of_all_folds_are_those_of_the_best_mean(slots, gains, best):
+    outcome, _, _ = run(Scripted(slots, [0.5, 0.6, 0.7], gains=gains))
+    assert outcome.best.index == best
+    assert decoded(outcome.out_of_fold)[:, 0].tolist() == [10 + best, 20 + best, 30 + best]
+    judged = run(
+        Scripted(slots, [0.5, 0.6, 0.7], gains=gains),
+        judge=lambda event: Verdict.INTERRUPT if isinstance(event, EvalPoint) else Verdict.CONTINUE,
+    )
+    again, _, _ = run(Scripted(slots, [0.5, 0.6, 0.7], gains=gains), snapshot=judged[2][-1])
+    assert again.out_of_fold == outcome.out_of_fold
+
+
+def test_a_snapshot_of_an_earlier_version_has_no_rows_of_folds():
+    one = run(
+        Scripted(3, [0.5, 0.6, 0.7], gains=(0.1, 0.0)),
+        judge=lambda event: Verdict.INTERRUPT if isinstance(event, EvalPoint) else Verdict.CONTINUE,
+    )[2][-1]
+    state = decode(one, torch.device("cpu"))
+    del state["out_of_fold"]
+    for member in state["members"]:
+        del member["scores"]
+    again, _, _ = run(Scripted(3, [0.5, 0.6, 0.7], gains=(0.1, 0.0)), snapshot=encode(state, one.step))
+    assert isinstance(again, Completed) and again.best.index == 1 and again.out_of_fold is None
 
 
 def test_a_trial_fails_with_one_of_its_folds_and_the_others_end():

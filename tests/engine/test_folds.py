@@ -8,12 +8,15 @@ from dataclasses import replace
 from pathlib import Path
 from statistics import stdev
 
+import numpy as np
 import pytest
 
 from support.folded import FOLDS, by_turns, make_folds, side_by_side
 from support.packs import EXACT, Run, one_by_one
 from support.snapshots import assert_uninterrupted, comparable, gone_on, progress
 from sweep.data.tokenise import TokenisedData
+from sweep.engine.metrics import Scores
+from sweep.engine.out_of_fold import decoded
 from sweep.model.base_model_cache import BaseModelCache
 from sweep.records.trial import Completed, EvalPoint, Failed, FailureReason, Pruned, Step, TrialPlan, Verdict
 
@@ -37,6 +40,22 @@ def scores_of_folds(point: EvalPoint) -> list[float]:
     return [point.metrics[f"eval/fold/{fold}/accuracy"] for fold in range(1, FOLDS + 1)]
 
 
+def out_of_fold(run: Run) -> Scores:
+    outcome = run.outcome(0)
+    assert isinstance(outcome, Completed) and outcome.out_of_fold is not None
+    return decoded(outcome.out_of_fold)
+
+
+def accuracies(scores: Scores, data: TokenisedData) -> list[float]:
+    """Return the accuracy of each fold by the scores of the rows of all."""
+    parts = [fold.validation.labels for fold in data.splits.folds]
+    ends = np.cumsum([len(labels) for labels in parts])[:-1]
+    return [
+        float((part.argmax(axis=1) == np.asarray(labels)).mean())
+        for part, labels in zip(np.split(scores, ends), parts, strict=True)
+    ]
+
+
 def rows_of(run: Run, number: int = 0) -> list[int]:
     """Return the steps of rows with metrics and of evaluations, in the order in which they were
     reported."""
@@ -44,9 +63,10 @@ def rows_of(run: Run, number: int = 0) -> list[int]:
 
 
 def test_a_trial_scores_the_mean_of_trainings_that_were_made_fold_by_fold(made: Plan, folds: TokenisedData) -> None:
-    found = side_by_side(made(), data=folds).outcome(0)
+    weighed = made(trainer={"class_weights": "balanced"})  # by the train rows of each fold
+    found = side_by_side(weighed, data=folds).outcome(0)
     alone = [
-        one_by_one(made(), data=TokenisedData(replace(folds.splits.fold(fold)), folds.cache)).outcome(0)
+        one_by_one(weighed, data=TokenisedData(replace(folds.splits.fold(fold)), folds.cache)).outcome(0)
         for fold in (1, 2, 3)
     ]
     assert isinstance(found, Completed) and len(found.evals) == 2
@@ -70,6 +90,11 @@ def test_one_fold_after_the_other_scores_as_side_by_side(
         assert rows_of(run) == rows_of(together)
         for ours, theirs in zip(run.outcome(0).evals, together.outcome(0).evals, strict=True):
             assert ours.metrics == pytest.approx(theirs.metrics, rel=EXACT**0.5)
+    scores = [out_of_fold(run) for run in (together, turns, few)]
+    assert scores[0].shape == (59, 4)
+    for one in scores:
+        assert one == pytest.approx(scores[0], rel=EXACT**0.5, abs=1e-4)
+        assert accuracies(one, folds) == pytest.approx(scores_of_folds(together.outcome(0).best))
 
 
 def test_rows_are_reported_in_the_order_of_their_steps(made: Plan, folds: TokenisedData) -> None:
@@ -105,7 +130,9 @@ def test_a_trial_goes_on_bit_for_bit_side_by_side(made: Plan, folds: TokenisedDa
     plan = made(trainer={"num_train_epochs": 2})
     first = side_by_side(plan, data=folds, judge=judge)
     (again,) = gone_on(first, plan)
-    assert_uninterrupted(side_by_side(plan, data=folds), first, side_by_side(again, data=folds))
+    whole, last = side_by_side(plan, data=folds), side_by_side(again, data=folds)
+    assert_uninterrupted(whole, first, last)
+    assert (out_of_fold(whole) == out_of_fold(last)).all()
 
 
 @pytest.mark.parametrize("asked", [2, 9, 14])
@@ -129,6 +156,7 @@ def test_a_trial_goes_on_bit_for_bit_by_turns(
     shown = [one for one in progress(0, first, last) if isinstance(one, EvalPoint) or one.metrics]
     assert shown == [one for one in whole.events(0) if isinstance(one, EvalPoint) or one.metrics]
     assert comparable(last.outcome(0)) == comparable(whole.outcome(0))
+    assert (out_of_fold(whole) == out_of_fold(last)).all()
 
 
 def test_a_trial_fails_with_the_first_fold_that_does(made: Plan, folds: TokenisedData) -> None:
@@ -157,3 +185,4 @@ def test_a_head_on_cached_features_has_folds_too(
     found = run.outcome(0)
     assert isinstance(found, Completed) and found.cost.engine == "frozen"
     assert found.best.metrics[METRIC] == pytest.approx(math.fsum(scores_of_folds(found.best)) / FOLDS)
+    assert accuracies(out_of_fold(run), folds) == pytest.approx(scores_of_folds(found.best))

@@ -67,6 +67,19 @@ def test_few_rows_are_judged_by_their_own_fit() -> None:
     )
 
 
+def test_a_fold_is_judged_by_the_fit_to_the_other_folds() -> None:
+    scores, labels = drawn("single_label", 60, sureness=4.0)
+    found = calibration("single_label", scores, labels, folds=(10, 20, 30))
+    assert found.folds == 3 and found.temperature == fit("single_label", scores, labels)
+    parts = np.split(np.arange(60), [10, 30])
+    losses = []
+    for part in parts:
+        others = np.setdiff1d(np.arange(60), part)
+        divided = scaled(scores[part], fit("single_label", scores[others], labels[others]))
+        losses += list(row_losses("single_label", divided, labels[part]))
+    assert found.after.loss == pytest.approx(np.mean(losses))
+
+
 def test_predictions_are_divided_and_their_loss_follows_unless_it_is_of_words() -> None:
     scores, labels = drawn("single_label", 20, sureness=1.0)
     given = Predictions(scores, labels, loss=9.0, seconds=1.0)

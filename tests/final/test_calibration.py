@@ -5,8 +5,6 @@ from __future__ import annotations
 
 import csv
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 import pytest
@@ -87,11 +85,8 @@ def test_a_fixed_threshold_decides_as_in_the_search() -> None:
     draw = np.random.default_rng(0)
     scores = (3 * draw.normal(size=(40, 2))).astype(np.float32)
     labels = (scores + 3 * draw.normal(size=(40, 2)) > 0).astype(np.int64)
-    model: Any = SimpleNamespace(validation=lambda: Predictions(scores, labels, loss=0.5, seconds=0.0))
-    session: Any = SimpleNamespace(
-        plan=SimpleNamespace(splits=SimpleNamespace(labels=LabelSpace("multi_label", ("a", "b"))))
-    )
-    found = decisions(session, config, model)
+    given = Predictions(scores, labels, loss=0.5, seconds=0.0)
+    found = decisions(LabelSpace("multi_label", ("a", "b")), config, lambda: [given])
     assert found.calibration is not None and found.thresholds is not None
     assert abs(found.calibration.temperature - 1) > 0.1 and 0.3 != found.thresholds[0] == found.thresholds[1]
     calibrated = scaled(scores, found.calibration.temperature)

@@ -42,7 +42,7 @@ def test_the_winner_of_folds_is_trained_on_all_rows_and_tested_once(
     command = (
         "+experiment=quickstart", f"model.path={model}", f"run_dir={folder}", "tracker=none", "adapter=lora",
         "study.space=null", "study.n_trials=1", f"dataset.folds={FOLDS}", "dataset.stratify=auto", "trainer.num_train_epochs=1",
-        f"dataset.max_train_samples={ROWS}", "dataset.max_test_samples=28",
+        f"dataset.max_train_samples={ROWS}", "dataset.max_test_samples=28", "trainer.calibration=temperature",
     )  # fmt: skip
     assert program(monkeypatch, *command) == 0
     store, made = Store(folder), final(tmp_path)
@@ -56,7 +56,15 @@ def test_the_winner_of_folds_is_trained_on_all_rows_and_tested_once(
         assert trial.metrics["eval/fold/1/accuracy"] == pytest.approx(again.metrics["eval/accuracy"], abs=0.1)
     assert (lock := store.lock()) is not None
     assert [sum(one) for one in lock.data.division.folds] == [ROWS] * FOLDS
+    assert lock.data.rows["train"] == lock.data.rows["validation"] == ROWS == sum(lock.data.label_rows["train"])
+    held_out = read(store).out_of_fold
+    right = sum(row.right for row in held_out)
+    weighed = sum(score * rows for score, (_, rows) in zip(scores, lock.data.division.folds, strict=True))
+    assert len(held_out) == ROWS and right == pytest.approx(weighed)
+    assert right == sum(counts[label] for label, counts in enumerate(made.out_of_fold))
+    assert made.calibration is not None and (made.calibration.rows, made.calibration.folds) == (ROWS, FOLDS)
     report = document(analyse(read(store)), ())
+    assert "On the train rows, out of fold" in report and "those of all folds, each scored by the fold" in report
     assert f"mean over {FOLDS} folds" in report and "Trained on all train rows" in report and "± " in report
     assert "folds" in json.loads((folder / "lock.json").read_text())["data"]["division"]
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from support.actors import actors_below
 from support.finals import assert_same
 from support.program import final
 from support.program import run as program
@@ -17,24 +17,6 @@ from support.tiny import tiny_bert
 from sweep.final.progress import Progress
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
-
-
-def actors_below(parent: int) -> Iterator[int]:
-    """Yield the ids of Ray's actors among the descendants of a process."""
-    above, names = {}, {}
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            stat = (folder / "stat").read_text()
-            names[int(folder.name)] = (folder / "cmdline").read_bytes()
-        except OSError:
-            continue
-        above[int(folder.name)] = int(stat.rpartition(")")[2].split()[1])
-    for process, name in names.items():
-        line = [process]
-        while line[-1] in above:
-            line.append(above[line[-1]])
-        if name.startswith(b"ray::Actor") and parent in line:
-            yield process
 
 
 def test_a_killed_worker_is_replaced_and_the_results_are_the_same(

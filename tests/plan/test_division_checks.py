@@ -32,17 +32,7 @@ def faults(**sections: dict[str, Any]) -> dict[str, str]:
             "dataset.validation_split",
             "each fold scores on rows of train",
         ),
-        (
-            {"dataset": {"folds": 5, "test_split": None, "test_ratio": 0.5}},
-            "dataset.test_ratio",
-            "all rows are train rows",
-        ),
         ({"dataset": {"folds": 5}, "trainer": {"save_newest": True}}, "trainer.save_newest", "none is kept"),
-        (
-            {"dataset": {"folds": 5, "task": "multi_label"}, "trainer": {"decision_threshold": "tuned"}},
-            "trainer.decision_threshold",
-            "use a number such as 0.5",
-        ),
         (
             {"dataset": {"folds": 5}, "optimizer": {"lr_scheduler_type": "reduce_lr_on_plateau"}},
             "optimizer.lr_scheduler_type",
@@ -58,3 +48,9 @@ def test_one_fold_and_one_column_are_allowed() -> None:
     dataset = {"folds": 1, "validation_split": "dev", "group_column": "a"}
     assert not [path for path in faults(dataset=dataset) if path.startswith("dataset.")]
     assert not [path for path in faults(dataset={"folds": 5, "time_column": "b"}) if path.startswith("dataset.")]
+
+
+def test_folds_have_thresholds_a_temperature_and_a_share_of_rows_for_the_test() -> None:
+    dataset = {"folds": 5, "task": "multi_label", "test_split": None, "test_ratio": 0.5}
+    found = faults(dataset=dataset, trainer={"decision_threshold": "tuned", "calibration": "temperature"})
+    assert not found.keys() & {"dataset.test_ratio", "trainer.decision_threshold", "trainer.calibration"}

@@ -37,7 +37,7 @@ def _worked(cost: Cost) -> Cost:
 def assert_same(one: Path, other: Path) -> None:
     """Check that two runs have the same records, rows, predictions and weights, and no leftover."""
     assert plain(final(one)) == plain(final(other))
-    for name in ("events.jsonl", "predictions.csv", "confusion.csv", "refit/events.jsonl"):
+    for name in ("events.jsonl", "predictions.csv", "confusion.csv", "refit/events.jsonl", "out_of_fold.csv"):
         ours, theirs = (folder / "run" / "final" / name for folder in (one, other))
         assert ours.exists() == theirs.exists()
         assert not ours.exists() or ours.read_bytes() == theirs.read_bytes(), name

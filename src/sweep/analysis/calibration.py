@@ -30,14 +30,15 @@ class Abstention:
 
 @dataclass(frozen=True, slots=True)
 class Calibrated:
-    """`found` is as it was recorded, with `folded` on the rows of the first fold. `levels` are the
-    rows of a table, and `curve` holds the (share answered, share right of those) at every
-    confidence, the most confident rows first (El-Yaniv & Wiener 2010, "On the foundations of
-    noise-free selective classification")."""
+    """`found` is as it was recorded, with `folded` on rows of the first fold, or of `all_folds`.
+    `levels` are the rows of a table, and `curve` holds the (share answered, share right of those)
+    at every confidence, the most confident rows first (El-Yaniv & Wiener 2010, "On the foundations
+    of noise-free selective classification")."""
 
     found: Calibration
     refit: bool
     folded: bool
+    all_folds: bool
     levels: tuple[Abstention, ...]
     curve: tuple[tuple[float, float], ...]
     words: bool  # with a prompt
@@ -51,7 +52,8 @@ def calibrated(facts: Facts) -> Calibrated | None:
     rows = [(row.confidence, row.right) for row in facts.predictions if math.isfinite(row.confidence)]
     levels = tuple(_abstention(rows, level) for level in LEVELS) if rows else ()
     folded, words = facts.config.dataset.folds is not None, facts.config.prompt is not None
-    return Calibrated(final.calibration, final.refit is not None, folded, levels, _curve(rows), words)
+    every = folded and bool(final.out_of_fold)
+    return Calibrated(final.calibration, final.refit is not None, folded, every, levels, _curve(rows), words)
 
 
 def _abstention(rows: Sequence[tuple[float, bool]], level: float) -> Abstention:

@@ -11,6 +11,7 @@ from sweep.analysis.confusion import Confusion, confusion
 from sweep.analysis.facts import Facts, Point
 from sweep.analysis.hyperparameters import Hyperparameters as Known
 from sweep.analysis.observations import finite
+from sweep.analysis.out_of_fold import matrices
 from sweep.analysis.pareto import ParetoSet, pareto
 from sweep.analysis.tested import guess
 from sweep.config.measured import MEASURED
@@ -123,6 +124,7 @@ class Charts:
     hyperparameters: Hyperparameters | None
     winner: Winner | None
     confusion: Confusion | None
+    out_of_fold: Confusion | None
     calibration: Calibrated | None
 
 
@@ -136,6 +138,7 @@ def charts(facts: Facts, known: Known | None = None) -> Charts:
         hyperparameters=hyperparameters(facts),
         winner=winner(facts),
         confusion=confusion(facts.final, multi_label=facts.multi_label) if facts.final else None,
+        out_of_fold=matrices(facts),
         calibration=calibrated(facts),
     )
 

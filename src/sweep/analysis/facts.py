@@ -59,6 +59,7 @@ class Facts:
     promotions: Mapping[int, int] = field(default_factory=dict)  # of each trial that was ever paused
     running: bool = False  # whether a process trains the study now
     warm_start: tuple[WarmRun, ...] = ()  # what was taken over from other studies
+    out_of_fold: tuple[Prediction, ...] = ()  # train rows, each by the fold that did not see it
 
     @property
     def config(self) -> Config:
@@ -201,6 +202,7 @@ def read(store: Store, *, running: bool | None = None) -> Facts:
         used_up=read_spent(store.root),
         running=store.in_use() if running is None else running,
         warm_start=read_warm_start(store.root),
+        out_of_fold=read_predictions(store.final_dir / "out_of_fold.csv", task),
     )
 
 

@@ -33,18 +33,18 @@ class Failures:
     surest: tuple[Prediction, ...]
 
 
-def failures(facts: Facts) -> Failures | None:
-    """Return the wrong rows; None where no row is wrong."""
-    wrong = [row for row in facts.predictions if not row.right]
+def failures(facts: Facts, rows: Sequence[Prediction]) -> Failures | None:
+    """Return the wrong ones of the predicted rows; None where no row is wrong."""
+    wrong = [row for row in rows if not row.right]
     if not wrong:
         return None
-    data, pairs = facts.config.dataset, any(row.pair is not None for row in facts.predictions)
+    data, pairs = facts.config.dataset, any(row.pair is not None for row in rows)
     surest = sorted(wrong, key=lambda row: (-row.confidence if math.isfinite(row.confidence) else math.inf, row.index))
     return Failures(
-        predictions=len(facts.predictions),
+        predictions=len(rows),
         columns=(data.text_column, data.text_pair_column or "text_pair") if pairs else (data.text_column,),
         wrong=len(wrong),
-        confidence=_confidence(facts.predictions, wrong),
+        confidence=_confidence(rows, wrong),
         surest=tuple(surest),
     )
 

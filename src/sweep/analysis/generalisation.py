@@ -82,8 +82,8 @@ def generalisation(facts: Facts) -> Generalisation | None:
         refit=final.refit is not None,
         beside_validation=_beside_validation(facts, final),
         tuning=_tuning(final),
-        confusion=_confusion(facts, final) if final.confusion else None,
-        failures=failures(facts),
+        confusion=confusions(facts, final) if final.confusion else None,
+        failures=failures(facts, facts.predictions),
     )
 
 
@@ -103,7 +103,8 @@ def _tuning(final: FinalRecord) -> Tuning | None:
     return None if tuned is None or untuned is None else Tuning(name, tuned, untuned)
 
 
-def _confusion(facts: Facts, final: FinalRecord) -> Confusion:
+def confusions(facts: Facts, final: FinalRecord) -> Confusion:
+    """Return what the counts of a final record say."""
     multi_label, data = facts.multi_label, facts.lock.data
     missed, added = (sum(cells[place] for cells in final.confusion) if multi_label else 0 for place in (2, 1))
     train_rows = data.label_rows.get("train", ()) if data.label_names == final.label_names else ()

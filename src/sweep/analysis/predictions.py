@@ -1,4 +1,5 @@
-"""The predictions on the test split, as `final/predictions.csv` holds them."""
+"""The predictions on the test split, as `final/predictions.csv` holds them, and those of folds on
+train (`final/out_of_fold.csv`)."""
 
 from __future__ import annotations
 
@@ -13,7 +14,7 @@ from sweep.data.labels import separated
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """One row of the test split. `label` and `predicted` are names: one each, or for multi-label
+    """One row of a split. `label` and `predicted` are names: one each, or for multi-label
     any number.
 
     `loss` is the row's own, where the file holds it.

@@ -13,6 +13,7 @@ from sweep.analysis.folds import Folds, folds
 from sweep.analysis.generalisation import Generalisation, generalisation
 from sweep.analysis.hyperparameters import Hyperparameters, hyperparameters
 from sweep.analysis.limits import Limits, limits
+from sweep.analysis.out_of_fold import OutOfFold, out_of_fold
 from sweep.analysis.outlook import Outlook, outlook
 from sweep.analysis.pareto import ParetoSet, pareto
 from sweep.analysis.published import Published, published
@@ -62,6 +63,7 @@ class Study:
     published: Published | None
     repeating: Repeating
     folds: Folds | None = None
+    out_of_fold: OutOfFold | None = None
 
     @property
     def tested(self) -> bool:
@@ -100,6 +102,7 @@ def analyse(facts: Facts) -> Study:
         published=published(facts),
         repeating=repeating(facts),
         folds=folds(facts),
+        out_of_fold=out_of_fold(facts),
     )
 
 

@@ -72,7 +72,8 @@ class DatasetConfig(Section):
     test_split: str | None = "test"
     validation_ratio: Share = 0.2
     test_ratio: Share | None = Field(
-        None, description="with test_split null: the share of the validation rows that is the test split instead"
+        None,
+        description="with test_split null: the share of the validation rows (with folds: of train) that is the test split",
     )
     stratify: Literal["auto"] | bool = Field(
         "auto", description="cut every label in the same ratio; true refuses where a label is too rare for that"

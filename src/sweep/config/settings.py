@@ -30,10 +30,11 @@ class TrainSettings:
     objective: Objective
     metrics: tuple[str, ...] = ()  # beside those of the task: `sweep.config.metrics.recorded_metrics`
     snapshot_every: float | None = None  # seconds; None takes no snapshots
+    fold: bool = False  # a fold of a trial is trained, and reports the scores of its rows
 
     @classmethod
-    def of(cls, config: Config) -> TrainSettings:
-        """Return the settings of the trial that `config` describes."""
+    def of(cls, config: Config, *, fold: bool = False) -> TrainSettings:
+        """Return the settings of the trial that `config` describes, or of a `fold` of it."""
         return cls(
             model=config.model,
             adapter=config.adapter,
@@ -46,6 +47,7 @@ class TrainSettings:
             objective=config.study.objective,
             metrics=recorded_metrics(config),
             snapshot_every=_snapshot_every(config),
+            fold=fold,
         )
 
 

@@ -46,7 +46,7 @@ def choose(config: DatasetConfig, stored: Mapping[str, Columns], labels: Set[str
     if config.validation_split is None and config.folds is None:
         cuts.append(Cut("validation", "train", config.validation_ratio))
     if config.test_ratio is not None:
-        cuts.append(Cut("test", "validation", config.test_ratio))
+        cuts.append(Cut("test", "validation" if config.folds is None else "train", config.test_ratio))
     for one in cuts:
         _cut_off(config, found, one)
     for one in cuts:
@@ -112,7 +112,7 @@ def _refuse_empty(config: DatasetConfig, found: Selection, cuts: Sequence[Cut]) 
 
 
 def _emptied(config: DatasetConfig, role: str, dropped: Mapping[str, int]) -> Fault:
-    if config.test_ratio is not None and role != "train":
+    if config.test_ratio is not None and (role != "train" or (config.folds is not None and not dropped)):
         return Fault("dataset.test_ratio", f"is {config.test_ratio}, which leaves no {role} rows")
     if config.validation_split is None and role != "test" and not dropped:
         return Fault("dataset.validation_ratio", f"is {config.validation_ratio}, which leaves no {role} rows")

@@ -56,6 +56,18 @@ def count_duplicates(inputs: Mapping[str, Sequence[Input]], labels: Mapping[str,
     return [one for one in found if one.folded]
 
 
+def added(found: Iterable[Duplicates]) -> list[Duplicates]:
+    """Return the sums of counts that are of the same splits."""
+    sums: dict[tuple[str, str], Duplicates] = {}
+    for one in found:
+        key = (one.split, one.also_in)
+        known = sums.get(key, Duplicates(*key, 0, 0, 0))
+        sums[key] = Duplicates(
+            *key, known.exact + one.exact, known.folded + one.folded, known.relabelled + one.relabelled
+        )
+    return list(sums.values())
+
+
 def sentences(found: Iterable[Duplicates], rows: Mapping[str, int]) -> Iterator[str]:
     """Yield a sentence for each count, without its full stop."""
     for one in found:

@@ -18,14 +18,14 @@ from sweep.data.columns import (
     wanted,
 )
 from sweep.data.divided import division, division_notes
-from sweep.data.duplicates import advice, brief, count_duplicates
+from sweep.data.duplicates import added, advice, brief, count_duplicates
 from sweep.data.encode import Encoder, encoder, look_alikes, unknown_labels
 from sweep.data.labels import Label, LabelSpace, applying
 from sweep.data.raw import Raw, Source, idle, listed
 from sweep.data.select import Indices
 from sweep.data.sources import open_source
 from sweep.errors import Fault, UserError
-from sweep.provenance import DataState, Fingerprint
+from sweep.provenance import DataState, Duplicates, Fingerprint
 
 KEYS = {
     "train": "dataset.train_split",
@@ -136,6 +136,11 @@ class Splits:
         """Return the number of rows in an epoch of a trial, over all folds."""
         return sum(len(fold.train) for fold in self.folds) or len(self.train)
 
+    @property
+    def scored_rows(self) -> int:
+        """Return the number of rows that score a trial, over all folds."""
+        return sum(len(fold.validation) for fold in self.folds) or len(self.validation)
+
     def fold(self, number: int) -> Splits:
         """Return the splits of a fold; folds are counted from 1."""
         one = self.folds[number - 1]
@@ -149,13 +154,13 @@ def load_splits(config: DatasetConfig, *, said: Callable[[str], bool] = lambda _
     1. Take every n-th row of a stored split.
     2. Drop rows without a text, without a label or with an unknown label, if the config says so.
     3. Cut the validation rows off train, unless they are a stored split; then, with `test_ratio`,
-       cut the test rows off the validation rows. `eval_every_nth` and `test_every_nth` count the
-       rows cut off. With `group_column` no group is on both sides of a cut, with `time_column` the
-       newest rows are cut off.
+       cut the test rows off the validation rows, or with `folds` off train. `eval_every_nth` and
+       `test_every_nth` count the rows cut off. With `group_column` no group is on both sides of a
+       cut, with `time_column` the newest rows are cut off.
     4. Apply `max_eval_samples` and `max_test_samples`.
     5. Drop duplicates from train, if the config says so.
     6. Apply `max_train_samples`.
-    7. With `folds`, divide the train rows into folds, in place of the cut of step 3.
+    7. With `folds`, divide the train rows into folds, in place of the first cut of step 3.
        `eval_every_nth` and `max_eval_samples` apply to the validation rows of each fold.
 
     The label space is that of the whole stored train split, so that no step changes it. `said`
@@ -170,12 +175,11 @@ def load_splits(config: DatasetConfig, *, said: Callable[[str], bool] = lambda _
     folds = tuple(
         FoldRows(_rows(encode, columns, fold.train), _rows(encode, columns, fold.validation)) for fold in chosen.folds
     )
-    repeated = count_duplicates(
-        {role: tuple(one.inputs()) for role, one in rows.items()}, {role: one.labels for role, one in rows.items()}
-    )
-    state = _state(config, source, encode.space, rows, folds)
-    first = "of the first fold" if folds else ""
-    unseen = [note for role in rows if (note := _unseen(state.label_names, state.label_rows[role], role, first))]
+    whole = _rows(encode, columns, chosen.whole) if folds else None
+    counted = rows if whole is None else _over_folds(rows, whole, folds)
+    repeated = _duplicates(counted, folds)
+    state = _state(config, source, encode.space, rows, folds, counted)
+    unseen = _unseen_notes(encode.space, counted, folds)
     notes = (*source.notes, *read, *chosen.notes, *look_alikes(encode.space), *unseen, *brief(repeated, state.rows))
     notes += tuple(division_notes(config, chosen, parts))
     notes += advice(repeated) if config.duplicates == "keep" else ()
@@ -187,7 +191,7 @@ def load_splits(config: DatasetConfig, *, said: Callable[[str], bool] = lambda _
         state=replace(state, duplicates=tuple(repeated), dropped=chosen.dropped, notes=notes, division=parts),
         warnings=notes,
         folds=folds,
-        whole=_rows(encode, columns, chosen.whole) if folds else None,
+        whole=whole,
     )
 
 
@@ -292,7 +296,12 @@ def _rows(encode: Encoder, columns: Columns, indices: Indices) -> Rows:
 
 
 def _state(
-    config: DatasetConfig, source: Source, labels: LabelSpace, rows: Mapping[str, Rows], folds: Sequence[FoldRows]
+    config: DatasetConfig,
+    source: Source,
+    labels: LabelSpace,
+    rows: Mapping[str, Rows],
+    folds: Sequence[FoldRows],
+    counted: Mapping[str, Rows],
 ) -> DataState:
     total = Fingerprint().add(labels.task)
     for name in labels.names:
@@ -305,17 +314,44 @@ def _state(
         source=config.path,
         revision=source.revision,
         fingerprint=total.hex(),
-        rows={role: len(one) for role, one in rows.items()},
+        rows={role: len(one) for role, one in counted.items()},
         label_names=labels.names,
-        label_rows={role: label_rows(labels, one) for role, one in rows.items()},
+        label_rows={role: label_rows(labels, one) for role, one in counted.items()},
     )
 
 
-def _unseen(names: Sequence[str], counts: Sequence[int], role: str, first: str) -> str:
-    """`first` names the fold that the rows of train and validation belong to, if there is one."""
-    unseen = [name for name, count in zip(names, counts, strict=True) if not count]
-    which = f"{role} row {first}" if first and role != "test" else f"{role} row"
-    return f"{len(unseen)} of {len(names)} labels have no {which}: {listed(unseen, 5)}" if unseen else ""
+def _over_folds(rows: Mapping[str, Rows], whole: Rows, folds: Sequence[FoldRows]) -> dict[str, Rows]:
+    """Return the rows of each role over all folds: each row of train once, and each scored row."""
+    first, *others = (fold.validation for fold in folds)
+    return {**rows, "train": whole, "validation": sum(others, start=first)}
+
+
+def _duplicates(counted: Mapping[str, Rows], folds: Sequence[FoldRows]) -> list[Duplicates]:
+    """Return the duplicates. With folds a validation row is looked for in the train part of its
+    own fold, and the test rows among all rows of train."""
+    if not folds:
+        return _counted(counted)
+    across = [_counted({"train": fold.train, "validation": fold.validation}) for fold in folds]
+    found = _counted({role: one for role, one in counted.items() if role != "validation"})
+    return [*found, *added([one for each in across for one in each if one.split != one.also_in])]
+
+
+def _counted(rows: Mapping[str, Rows]) -> list[Duplicates]:
+    return count_duplicates(
+        {role: tuple(one.inputs()) for role, one in rows.items()}, {role: one.labels for role, one in rows.items()}
+    )
+
+
+def _unseen_notes(labels: LabelSpace, counted: Mapping[str, Rows], folds: Sequence[FoldRows]) -> Iterator[str]:
+    """Yield a note on each role that some label has no row of. With folds each of them needs train
+    rows of a label, and one of them validation rows."""
+    for role, rows in counted.items():
+        parts = [fold.train for fold in folds] if folds and role == "train" else [rows]
+        each = zip(labels.names, *(label_rows(labels, part) for part in parts), strict=True)
+        unseen = [name for name, *counts in each if not all(counts)]
+        if unseen:
+            where = " in some fold" if len(parts) > 1 else ""
+            yield f"{len(unseen)} of {len(labels)} labels have no {role} row{where}: {listed(unseen, 5)}"
 
 
 def label_rows(labels: LabelSpace, rows: Rows) -> tuple[int, ...]:

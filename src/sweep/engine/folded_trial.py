@@ -19,11 +19,13 @@ from sweep.config.limits import SECONDS, excess
 from sweep.config.metrics import fold_metric, sd_metric
 from sweep.config.steps import evaluation_steps
 from sweep.engine.clock import Clock
+from sweep.engine.out_of_fold import joined
 from sweep.engine.snapshot import decode, encode
 from sweep.engine.trial_state import TrialState
 from sweep.records.device_time import DeviceTime, added
 from sweep.records.snapshot import BrokenSnapshotError, Snapshot
 from sweep.records.trial import (
+    Completed,
     Cost,
     EvalPoint,
     Failed,
@@ -69,14 +71,20 @@ class Member:
         del self.evals[point.index - 1 :]
         self.evals.append(point)
 
+    def forget_scores(self, count: int) -> None:
+        """Drop the scores of the rows at the first `count` evaluations."""
+        self.evals[:count] = [replace(point, scores=None) for point in self.evals[:count]]
+
 
 @dataclass(slots=True)
 class FoldedTrial:
     """A trial, its members, and their mean.
 
     `report_step` and `report_eval` reach the study. `mean` holds the evaluations that all folds
-    have reached, the best of them, and why the trial ends. `stop` is a verdict of the study that
-    interrupts the trial or puts it away, and holds for all members.
+    have reached, the best of them, and why the trial ends. `out_of_fold` holds the scores of the
+    rows of all folds at the best of them, as in `Completed`; None where a snapshot did not have
+    them. `stop` is a verdict of the study that interrupts the trial or puts it away, and holds for
+    all members.
     """
 
     plan: TrialPlan
@@ -86,6 +94,7 @@ class FoldedTrial:
     report_eval: Callable[[EvalPoint], Verdict]
     mean: TrialState = field(init=False)
     logged: dict[int, dict[int, Metrics]] = field(default_factory=dict)  # by step and fold, until all folds are there
+    out_of_fold: bytes | None = None
     stop: Verdict = Verdict.CONTINUE
 
     def __post_init__(self) -> None:
@@ -200,7 +209,8 @@ class FoldedTrial:
         cost = self._cost()
         if not self.mean.ended and not all(member.ended for member in self.members):
             self.mean.fail(FailureReason.INTERRUPTED, f"after step {min(member.step for member in self.members)}")
-        return self.mean.outcome(cost)
+        found = self.mean.outcome(cost)
+        return replace(found, out_of_fold=self.out_of_fold) if isinstance(found, Completed) else found
 
     def _next_mean(self) -> EvalPoint | None:
         """Return the mean of the next evaluation that all folds have reached; None where some fold
@@ -224,7 +234,12 @@ class FoldedTrial:
 
     def _report_mean(self, point: EvalPoint) -> None:
         self.mean.step, self.mean.epoch = point.step, point.epoch
-        self.mean.add(point.step, point.epoch, point.metrics)
+        if self.mean.add(point.step, point.epoch, point.metrics):
+            parts = [member.evals[point.index - 1].scores for member in self.members]
+            known = [part for part in parts if part is not None]
+            self.out_of_fold = joined(known) if len(known) == len(parts) else None
+        for member in self.members:
+            member.forget_scores(point.index)
         verdict = self.report_eval(point)
         self._stop_by(verdict)
         self.mean.judge(Verdict.CONTINUE if verdict in _STOPS else verdict)
@@ -267,12 +282,14 @@ class FoldedTrial:
         return {
             "members": [_member_state(member) for member in self.members],
             "logged": [[step, list(found.items())] for step, found in self.logged.items()],
+            "out_of_fold": _stored(self.out_of_fold),
         }
 
     def _load(self, state: Mapping[str, Any]) -> None:
         for member, saved in zip(self.members, state["members"], strict=True):
             _load_member(member, saved)
         self.logged = {step: {fold: dict(metrics) for fold, metrics in found} for step, found in state["logged"]}
+        self.out_of_fold = _read(state.get("out_of_fold"))
         while (known := self._next_mean()) is not None:  # the study has heard of them
             self.mean.step, self.mean.epoch = known.step, known.epoch
             self.mean.add(known.step, known.epoch, known.metrics)
@@ -312,23 +329,34 @@ def _devices(member: Member) -> Sequence[DeviceTime]:
 
 
 def _member_state(member: Member) -> dict[str, Any]:
-    data = None if member.snapshot is None else torch.frombuffer(bytearray(member.snapshot.data), dtype=torch.uint8)
     return {
-        "data": data,
+        "data": _stored(None if member.snapshot is None else member.snapshot.data),
         "ended": member.ended,
         "step": member.step,
         "epoch": member.epoch,
         "seconds": member.seconds,
         "evals": [(point.index, point.step, point.epoch, dict(point.metrics)) for point in member.evals],
+        "scores": [_stored(point.scores) for point in member.evals],
         "cost": {**asdict(member.cost), "devices": [asdict(one) for one in member.cost.devices]},
     }
 
 
 def _load_member(member: Member, saved: Mapping[str, Any]) -> None:
-    if saved["data"] is not None:
-        member.snapshot = Snapshot(saved["data"].numpy().tobytes())
+    if (data := _read(saved["data"])) is not None:
+        member.snapshot = Snapshot(data)
     member.ended, member.step, member.epoch = saved["ended"], saved["step"], saved["epoch"]
     member.seconds = saved["seconds"]
-    member.evals = [EvalPoint(*point) for point in saved["evals"]]
+    scores = saved.get("scores") or [None] * len(saved["evals"])  # older snapshots have none
+    points = [EvalPoint(*point) for point in saved["evals"]]
+    member.evals = [replace(point, scores=_read(data)) for point, data in zip(points, scores, strict=True)]
     times = tuple(DeviceTime(**one) for one in saved["cost"]["devices"])
     member.cost = Cost(**{**saved["cost"], "devices": times})
+
+
+def _stored(data: bytes | None) -> torch.Tensor | None:
+    """Return bytes as a tensor, as snapshots hold them."""
+    return None if data is None else torch.frombuffer(bytearray(data), dtype=torch.uint8)
+
+
+def _read(stored: torch.Tensor | None) -> bytes | None:
+    return None if stored is None else stored.numpy().tobytes()

@@ -4,9 +4,11 @@ Weinberger 2017, "On calibration of modern neural networks")."""
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 
 from sweep.config.schema import Task
@@ -41,15 +43,16 @@ def fit(task: Task, scores: Scores, labels: Labels) -> float:
     return math.exp(float(found.x))
 
 
-def calibration(task: Task, scores: Scores, labels: Labels) -> Calibration:
+def calibration(task: Task, scores: Scores, labels: Labels, *, folds: Sequence[int] = ()) -> Calibration:
     """Return the temperature of these validation rows, and how well probabilities fit without and
-    with it."""
-    folds, temperature = _FOLDS if len(scores) >= _FEWEST else 1, fit(task, scores, labels)
-    after = _cross_fitted(task, scores, labels) if folds > 1 else scaled(scores, temperature)
+    with it. With several `folds`, the numbers of rows of folds that come one after the other, the
+    rows of a fold are scored with a temperature that was fitted to the other folds."""
+    parts, temperature = _parts(len(scores), folds), fit(task, scores, labels)
+    after = _cross_fitted(task, scores, labels, parts) if len(parts) > 1 else scaled(scores, temperature)
     return Calibration(
         temperature=temperature,
         rows=len(scores),
-        folds=folds,
+        folds=len(parts),
         before=reliability(task, scores, labels),
         after=reliability(task, after, labels),
     )
@@ -77,10 +80,17 @@ def _all_right(task: Task, scores: Scores, labels: Labels) -> bool:
     return bool((decided == labels).all())
 
 
-def _cross_fitted(task: Task, scores: Scores, labels: Labels) -> Scores:
-    """Return the scores of each row divided by a temperature that was fitted without the row."""
-    order, found = np.random.default_rng(_SEED).permutation(len(scores)), np.empty_like(scores)
-    for part in np.array_split(order, _FOLDS):
-        others = np.setdiff1d(order, part)
+def _parts(rows: int, folds: Sequence[int]) -> list[NDArray[np.int64]]:
+    """Return the numbers of the rows of each part for cross-fitting; one part for too few rows."""
+    if len(folds) > 1:
+        return np.split(np.arange(rows), np.cumsum(folds)[:-1])
+    return np.array_split(np.random.default_rng(_SEED).permutation(rows), _FOLDS if rows >= _FEWEST else 1)
+
+
+def _cross_fitted(task: Task, scores: Scores, labels: Labels, parts: Sequence[NDArray[np.int64]]) -> Scores:
+    """Return the scores of each part divided by a temperature fitted to the other parts."""
+    every, found = np.arange(len(scores)), np.empty_like(scores)
+    for part in parts:
+        others = np.setdiff1d(every, part)
         found[part] = scaled(scores[part], fit(task, scores[others], labels[others]))
     return found

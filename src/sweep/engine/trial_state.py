@@ -22,6 +22,7 @@ from sweep.config.steps import evaluation_steps, stretched, total_steps
 from sweep.engine import memory
 from sweep.engine.clock import Clock
 from sweep.engine.evaluation import Predictions, measure
+from sweep.engine.out_of_fold import reported
 from sweep.engine.second_objective import measured_so_far, undefined
 from sweep.engine.snapshot import encode, made_by
 from sweep.engine.snapshot_timer import Position, SnapshotTimer, never
@@ -301,7 +302,7 @@ class TrialState:
             if self.add(self.step, self.epoch, metrics):
                 self.keeper.keep()
             self.snapshots.evaluated = True
-            verdict = self.report_eval(self.evals[-1])
+            verdict = self.report_eval(reported(self.evals[-1], found, settings))
         self.judge(verdict)
 
     def add(self, step: int, epoch: float, metrics: Metrics) -> bool:
@@ -314,8 +315,7 @@ class TrialState:
         self.evals.append(point)
         objective, trainer = self.settings.objective, self.settings.trainer
         gain = math.inf if self.best is None else objective.gain(objective.of(metrics), objective.of(self.best.metrics))
-        # Evaluations within the first epoch serve the pruner; patience counts epochs.
-        early = trainer.eval_strategy == "early" and epoch < 1
+        early = trainer.eval_strategy == "early" and epoch < 1  # serves the pruner; patience counts epochs
         self.idle = self.idle + 1 if gain <= trainer.early_stopping_threshold and not early else 0
         best = self.best is None or objective.better(metrics, self.best.metrics)
         if best:

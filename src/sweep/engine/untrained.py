@@ -11,6 +11,7 @@ from sweep.data.collate import collator
 from sweep.data.tokenise import TokenisedData
 from sweep.engine.arguments import autocast
 from sweep.engine.evaluation import measure, predict
+from sweep.engine.folded_trial import mean_metrics
 from sweep.engine.loss import mean_loss
 from sweep.model.adapter import without_adapter
 from sweep.model.base_model_cache import BaseModelCache
@@ -20,12 +21,14 @@ from sweep.records.trial import Metrics
 def before(settings: TrainSettings, *, base_models: BaseModelCache, data: TokenisedData, test: Dataset) -> Metrics:
     """Return `eval/…` and `test/…` of the base alone, without the adapter. Empty
     where a head classifies, which is random before it is trained. `test` is tokenised; the
-    precision is that of training."""
+    precision is that of training. With folds `eval/…` are means over the folds, as a trial's
+    are."""
     labels, tokenizer = data.splits.labels, base_models.tokenizer(settings.model)
     prompt = base_models.prompt(settings, labels)
     if prompt is None:
         return {}
-    splits = {"eval": data.validation(tokenizer, settings.max_length, prompt), "test": test}
+    folds = [data.of_fold(number) for number in range(1, len(data.splits.folds) + 1)]
+    held_out = [one.validation(tokenizer, settings.max_length, prompt) for one in folds or [data]]
     size, collate = settings.trainer.per_device_eval_batch_size, collator(tokenizer, labels)
     with (
         base_models.model(settings, labels) as model,
@@ -33,8 +36,6 @@ def before(settings: TrainSettings, *, base_models: BaseModelCache, data: Tokeni
         autocast(settings.trainer, base_models.device),
     ):
         scored = partial(predict, model, collate=collate, batch_size=size, loss=mean_loss(settings))
-        found = {
-            prefix: measure(labels.task, scored(rows), prefix, own=settings.metrics, labels=labels.names)
-            for prefix, rows in splits.items()
-        }
-    return {name: value for metrics in found.values() for name, value in metrics.items()}
+        measured = partial(measure, labels.task, own=settings.metrics, labels=labels.names)
+        evaluated = mean_metrics([measured(predictions=scored(rows), prefix="eval") for rows in held_out])
+        return {**evaluated, **measured(predictions=scored(test), prefix="test")}

@@ -16,6 +16,7 @@ from sweep.engine.best import replace_folder
 from sweep.final.files import write_confusion, write_predictions
 from sweep.final.final_model import FinalModel, with_model
 from sweep.final.local_model import Saving, Training
+from sweep.final.out_of_fold import fitted_to, out_of_fold
 from sweep.final.reading import Decisions, baselines, decisions, read_test, shares
 from sweep.final.retrain import refit_plan, retrain_plan, scored, train, watched
 from sweep.final.watch import Watch
@@ -202,7 +203,9 @@ def _refit_and_test(
 def _retrained(session: Session, one: Chosen, plan: TrialPlan, watch: Watch, model: FinalModel) -> RetrainRecord:
     outcome = train(model, Training(plan, as_packed=_packed(one)), watch).outcome
     assert isinstance(outcome, Completed), "nothing prunes a retraining, and one that failed does not come here"
-    decided = decisions(session, plan.config, model)
+    decided = decisions(
+        session.plan.splits.labels, plan.config, lambda: fitted_to(session, plan.config, plan.number, model)
+    )
     return RetrainRecord(
         number=plan.number, trial_evals=one.record.outcome.evals, best=outcome.best, evals=outcome.evals,
         cost=outcome.cost, thresholds=decided.thresholds, tuned=decided.validation, tracker_run=watch.run.address,
@@ -214,6 +217,7 @@ def _tested(session: Session, one: Chosen, kept: Kept, noted: NotedReading) -> F
     config, splits, again = kept.plan.config, session.plan.splits, kept.again
     assert one.record.best is not None, "only completed trials are chosen"
     decided = Decisions(again.thresholds, bool(again.tuned), again.tuned, again.calibration)
+    folded = out_of_fold(session, config, again.number, decided)
     readings = noted.note()
     reading = read_test(session, config, kept.model, decided)
     record = FinalRecord(
@@ -227,11 +231,14 @@ def _tested(session: Session, one: Chosen, kept: Kept, noted: NotedReading) -> F
         tracker_run=again.tracker_run, test_readings=readings, thresholds=again.thresholds,
         tuned=again.tuned, untuned=reading.untuned, confirmation=one.confirmation, before=reading.before,
         refit=kept.refit, as_packed=again.as_packed, calibration=reading.calibration,
+        out_of_fold=folded.confusion if folded else (),
     )  # fmt: skip
 
     def write(folder: Path) -> None:
         write_predictions(folder / "predictions.csv", reading, splits.labels)
         write_confusion(folder / "confusion.csv", record)
+        if folded:
+            write_predictions(folder / "out_of_fold.csv", folded, splits.labels)
         metrics = {**means_alone(scored(session, one.record, again).metrics), **record.test}
         temperature = None if again.calibration is None else again.calibration.temperature
         kept.model.save(folder / "model", Saving(config, metrics, again.thresholds, kept.refit, temperature))

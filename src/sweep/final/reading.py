@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -18,7 +18,7 @@ from sweep.data.splits import Rows, Splits, baseline, label_rows
 from sweep.engine.evaluation import Predictions, measure
 from sweep.engine.extra_metrics import Evaluated, extra_values
 from sweep.engine.folded_trial import mean_metrics
-from sweep.engine.metrics import Labels, decide, score
+from sweep.engine.metrics import Labels, Scores, decide, score
 from sweep.engine.reliability import reliability
 from sweep.engine.row_losses import row_losses
 from sweep.engine.temperature import calibrated, calibration
@@ -68,24 +68,31 @@ class Reading:
     calibration: Calibration | None = None
 
 
-def decisions(session: Session, config: Config, model: FinalModel) -> Decisions:
+def decisions(labels: LabelSpace, config: Config, scored: Callable[[], Sequence[Predictions]]) -> Decisions:
     """Return the temperature and the thresholds, which are fitted to the validation rows alone,
     the thresholds to calibrated probabilities, before the test split is opened. A threshold that
-    the search had changes with the probabilities, so that decisions stay."""
-    labels, trainer = session.plan.splits.labels, config.trainer
+    the search had changes with the probabilities, so that decisions stay. `scored` returns the
+    predictions for the validation rows, with folds those of each fold: both are fitted to the rows
+    of all folds, and the validation metrics are means over the folds."""
+    trainer = config.trainer
     task, tunes = labels.task, labels.task == "multi_label" and trainer.decision_threshold == "tuned"
     fixed = None if task == "single_label" else (trainer.search_threshold,) * len(labels)
     if not tunes and trainer.calibration == "none":
         return Decisions(fixed)
-    predictions, fitted = model.validation(), None
+    parts, fitted = scored(), None
     if trainer.calibration == "temperature":
-        fitted = calibration(task, predictions.scores, predictions.labels)
-        predictions = calibrated(task, predictions, fitted.temperature, words=config.prompt is not None)
+        fitted = calibration(task, *_pooled(parts), folds=[len(one.labels) for one in parts])
+        parts = [calibrated(task, one, fitted.temperature, words=config.prompt is not None) for one in parts]
     if not tunes:
         return Decisions(_at_temperature(fixed, fitted), calibration=fitted)
-    found, own = tuned(predictions.scores, predictions.labels), recorded_metrics(config)
-    validation = _measured(labels, predictions, "eval", found, own)
+    found, own = tuned(*_pooled(parts)), recorded_metrics(config)
+    validation = mean_metrics([_measured(labels, one, "eval", found, own) for one in parts])
     return Decisions(found, tuned=True, validation=validation, calibration=fitted)
+
+
+def _pooled(parts: Sequence[Predictions]) -> tuple[Scores, Labels]:
+    """Return the scores and the labels of all parts, one after the other."""
+    return np.concatenate([one.scores for one in parts]), np.concatenate([one.labels for one in parts])
 
 
 def _at_temperature(thresholds: tuple[float, ...] | None, fitted: Calibration | None) -> tuple[float, ...] | None:
@@ -118,7 +125,7 @@ def read_test(session: Session, config: Config, model: FinalModel, decided: Deci
         losses=row_losses(labels.task, (raw if words else predictions).scores, raw.labels, words=words),
         metrics=_measured(labels, predictions, "test", decided.cuts, own),
         untuned=_measured(labels, predictions, "test", 0.5, own) if decided.tuned else {},
-        confusion=_confusion(predicted, predictions.labels, labels),
+        confusion=confusion_counts(predicted, predictions.labels, labels),
         before=before,
         calibration=fitted,
     )
@@ -164,7 +171,8 @@ def _zero_rule(labels: LabelSpace, train: Rows, rows: Rows, extra: Sequence[str]
     return {**scores, **extra_values(extra, Evaluated(labels.task, labels.names, truth, predicted))}
 
 
-def _confusion(decided: Labels, truth: Labels, labels: LabelSpace) -> tuple[tuple[int, ...], ...]:
+def confusion_counts(decided: Labels, truth: Labels, labels: LabelSpace) -> tuple[tuple[int, ...], ...]:
+    """Return the counts of `FinalRecord.confusion`."""
     if labels.task == "single_label":
         matrix = confusion_matrix(truth, decided, labels=range(len(labels)))
     else:

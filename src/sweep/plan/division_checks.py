@@ -31,17 +31,11 @@ def _folds(config: Config, folds: int) -> Iterator[tuple[str, str]]:
             "dataset.validation_split",
             f"{rule}; set one of them to null (A+B joins both files to dataset.train_split)",
         )
-    if dataset.test_ratio is not None:
-        rule = f"is {dataset.test_ratio}, a share of the validation rows, but with dataset.folds={folds} all rows are train rows"
-        yield "dataset.test_ratio", f"{rule}; store a test split of its own (dataset.test_split)"
     if trainer.save_newest:
         yield (
             "trainer.save_newest",
             f"is true, but dataset.folds is {folds}: a trial has a model for each fold, and none is kept",
         )
-    if trainer.decision_threshold == "tuned":
-        rule = f"is tuned, but dataset.folds is {folds}, and no rows are left on which the tested model could be tuned"
-        yield "trainer.decision_threshold", f"{rule}; use a number such as 0.5, or dataset.folds=null"
     if schedule in BY_METRIC:
         rule = f"is {schedule}, which goes by the validation loss, but dataset.folds is {folds}"
         yield "optimizer.lr_scheduler_type", f"{rule}: the winner is trained on all rows; use another schedule"

@@ -135,6 +135,10 @@ class FinalRecord:
     were tuned, `untuned` holds the test metrics at 0.5 and `tuned` the validation metrics at the
     thresholds, which were fitted to these rows.
 
+    `out_of_fold` is as `confusion`, of the train rows that folds scored, each by the fold that did
+    not see it, decided as the test rows are; it is empty without folds. There `thresholds` and
+    `calibration` are fitted to these rows, and `tuned` holds means over the folds.
+
     `as_packed`: dropout used the random masks that the trial had in a pack.
 
     With a `calibration` the scores of the test split, and those that `thresholds` and `tuned` are
@@ -172,6 +176,7 @@ class FinalRecord:
     train_shares: tuple[float, ...] = ()
     as_packed: bool = False
     calibration: Calibration | None = None
+    out_of_fold: tuple[tuple[int, ...], ...] = ()
 
     @property
     def validation(self) -> Metrics:

@@ -10,12 +10,15 @@ snapshots/trial-0003.safetensors
                          where a training goes on after a stop (`sweep.records.snapshots`)
 trials/0003/paused.json  while the trial is paused: the record that it gets unless it is promoted
 trials/0003/record.json  written once, when the trial has ended
+trials/0003/out_of_fold.npy
+                         with `dataset.folds`: the scores of each row by the fold that did not see
+                         it, at the trial's best evaluation
 trials/0003/best/        the adapter at its best evaluation, of the study's best trial alone,
                          or of the best trial of each value that `study.compare_by` compares
 trials/0003/newest/      the adapter at the newest evaluation, with `trainer.save_newest`
 confirm/0003-1.json      trial 3 trained again with its first fresh seed (`study.confirm_seeds`)
 final/                   the winner: record.json, events.jsonl, model/, predictions.csv,
-                         confusion.csv
+                         confusion.csv, with folds out_of_fold.csv
 unfinished/refit-0003/   rows and run of a confirmation, retraining or refit that has not ended
 retrained/0003/          trial 3 retrained before its refit (`study.refit`), whose rows are in
                          final/refit/
@@ -64,7 +67,7 @@ from sweep.records.marks import Marks
 from sweep.records.readings import count_readings, noted_reading
 from sweep.records.record_file import read_record, write_record
 from sweep.records.run_address import note_address, noted_address
-from sweep.records.trial import EvalPoint, Step, TrialRecord
+from sweep.records.trial import Completed, EvalPoint, Step, TrialRecord
 
 _LOOKED_AT = 0.1  # seconds: longer than `in_use` takes
 _LOCK = TypeAdapter(Lock)
@@ -229,10 +232,17 @@ class Store:
         return read_rows(folder or self.final_dir)
 
     def write_trial(self, record: TrialRecord) -> None:
-        """Write the record of a trial that has ended, and delete its marks."""
+        """Write the record of a trial that has ended, and delete its marks. The scores of folds
+        are written first, so that no trial has a record without them."""
+        if isinstance(record.outcome, Completed) and record.outcome.out_of_fold is not None:
+            write_whole(self.out_of_fold_path(record.number), record.outcome.out_of_fold)
         write_record(_TRIAL, record, self.trial_dir(record.number) / "record.json")
         self.marks(record.number).clear()
         self.forget_pause(record.number)
+
+    def out_of_fold_path(self, number: int) -> Path:
+        """Return the file with the scores of a trial's folds."""
+        return self.trial_dir(number) / "out_of_fold.npy"
 
     def trials(self) -> list[TrialRecord]:
         """Return the records of all trials that have ended, by number."""

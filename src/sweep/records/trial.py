@@ -42,7 +42,7 @@ class EvalPoint:
     """One evaluation on the validation split. `index` counts from 1; metric names are `eval/…`.
 
     `measured` are values of the trial up to here, `cost/…`, as far as the study searches for one;
-    they are in no record.
+    `scores` are those of the rows of a fold, as the bytes of a NumPy file. Both are in no record.
     """
 
     index: int
@@ -50,6 +50,7 @@ class EvalPoint:
     epoch: float
     metrics: Metrics
     measured: Annotated[Metrics, Field(exclude=True)] = field(default_factory=dict, compare=False)
+    scores: Annotated[bytes | None, Field(exclude=True)] = field(default=None, compare=False, repr=False)
 
     def value(self, objective: Objective) -> float:
         """Return the value of an objective up to here; NaN where it was not measured."""
@@ -183,8 +184,7 @@ class Cost:
 
 
 def total(costs: Sequence[Cost]) -> Cost:
-    """Return the sum of costs: with the highest peaks, all devices and engines by name, and no
-    training loss."""
+    """Return the sum of costs: the highest peaks, all devices and engines, no training loss."""
     return Cost(
         seconds=math.fsum(one.seconds for one in costs),
         train_seconds=math.fsum(one.train_seconds for one in costs),
@@ -222,7 +222,8 @@ def _named(lists: Iterable[str]) -> str:
 class Completed:
     """A trial that was trained to its end.
 
-    `best` is its best evaluation by the study's metric, which is its score.
+    `best` is its best evaluation by the study's metric, which is its score. `out_of_fold` are the
+    bytes of a NumPy file beside the record: the scores there of all folds' rows, fold by fold.
     """
 
     best: EvalPoint
@@ -230,6 +231,7 @@ class Completed:
     cost: Cost
     stopped_early: bool = False
     kind: Literal["completed"] = "completed"
+    out_of_fold: Annotated[bytes | None, Field(exclude=True)] = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -316,7 +318,7 @@ class TrialPlan:
     @property
     def settings(self) -> TrainSettings:
         """Return the values of `config` that an engine needs."""
-        return TrainSettings.of(self.config)
+        return TrainSettings.of(self.config, fold=self.fold > 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -363,13 +365,7 @@ class TrialRecord:
     @property
     def state(self) -> str:
         """Return completed, pruned, or the reason of a failure."""
-        match self.outcome:
-            case Completed():
-                return "completed"
-            case Pruned():
-                return "pruned"
-            case Failed(reason=reason):
-                return str(reason)
+        return str(self.outcome.reason) if isinstance(self.outcome, Failed) else self.outcome.kind
 
 
 def best_metrics(record: TrialRecord) -> Metrics:

@@ -10,6 +10,7 @@ from sweep.analysis.confusion import Matrix, confusion
 from sweep.analysis.facts import Facts
 from sweep.analysis.failures import failures
 from sweep.analysis.hyperparameters import Effect, Hyperparameters, hyperparameters
+from sweep.analysis.out_of_fold import matrices
 from sweep.analysis.pareto import Member, ParetoSet, pareto
 from sweep.analysis.predictions import Prediction
 from sweep.analysis.summary import study_summary
@@ -49,9 +50,10 @@ def _tables(facts: Facts, searched: Hyperparameters | None) -> Iterator[tuple[st
         yield "importance", [_effect(one) for one in searched.effects]
     if (known := calibrated(facts)) and known.levels:
         yield "abstention", [_level(one) for one in known.levels]
-    if wrong := failures(facts):
-        several = facts.multi_label
-        yield "mistakes", [_mistake(row, wrong.columns, several=several) for row in wrong.surest[:_MISTAKES]]
+    for name, rows in (("mistakes", facts.predictions), ("mistakes_out_of_fold", facts.out_of_fold)):
+        if wrong := failures(facts, rows):
+            several = facts.multi_label
+            yield name, [_mistake(row, wrong.columns, several=several) for row in wrong.surest[:_MISTAKES]]
 
 
 def _level(one: Abstention) -> Row:
@@ -92,10 +94,14 @@ def _charts(facts: Facts, searched: Hyperparameters | None) -> Iterator[Chart]:
     known = calibrated(facts)
     if known:
         yield from _calibration(known)
-    counts = confusion(facts.final, multi_label=facts.multi_label) if facts.final else None
-    for matrix in counts.matrices[:_MATRICES] if counts else ():
-        if len(matrix.labels) <= _LABELS:
-            yield _matrix(matrix)
+    tested = confusion(facts.final, multi_label=facts.multi_label) if facts.final else None
+    for counts, name, title in (
+        (tested, "confusion_matrix", "Test split"),
+        (matrices(facts), "confusion_matrix_out_of_fold", "Train rows, out of fold"),
+    ):
+        for matrix in counts.matrices[:_MATRICES] if counts else ():
+            if len(matrix.labels) <= _LABELS:
+                yield _matrix(matrix, name, title)
 
 
 def _calibration(known: Calibrated) -> Iterator[Chart]:
@@ -114,11 +120,12 @@ def _calibration(known: Calibrated) -> Iterator[Chart]:
         yield Chart("calibration/abstention", "Accuracy with abstention", "lines", curve)
 
 
-def _matrix(matrix: Matrix) -> Chart:
+def _matrix(matrix: Matrix, name: str, title: str) -> Chart:
     rows: list[Row] = [
         {"true": true, "predicted": predicted, "rows": rows}
         for true, counts in zip(matrix.labels, matrix.counts, strict=True)
         for predicted, rows in zip(matrix.labels, counts, strict=True)
     ]
-    name = f"confusion_matrix/{matrix.name}" if matrix.name else "confusion_matrix"
-    return Chart(name, f"Test split{f': {matrix.name}' if matrix.name else ''}", "confusion", rows)
+    if matrix.name:
+        name, title = f"{name}/{matrix.name}", f"{title}: {matrix.name}"
+    return Chart(name, title, "confusion", rows)

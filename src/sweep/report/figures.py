@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from sweep.analysis.charts import (
@@ -159,6 +160,7 @@ FIGURES: Mapping[str, Callable[[Any], Figure]] = {
     "hyperparameters": hyperparameters,
     "winner": winner,
     "confusion": confusion,
+    "out_of_fold": partial(confusion, of="out of fold"),
     "calibration": calibration,
 }
 

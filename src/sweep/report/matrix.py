@@ -12,14 +12,15 @@ _COLUMNS = 4
 _DARK = 0.55  # share from which a cell is so dark that its number is white
 
 
-def confusion(found: Confusion) -> Figure:
-    """Return one square matrix, or small ones in rows for a multi-label task."""
+def confusion(found: Confusion, *, of: str = "on the test split") -> Figure:
+    """Return one square matrix, or small ones in rows for a multi-label task. `of` says which rows
+    are counted."""
     if found.multi_label:
         return Figure(tuple(Panel(_two_by_two(matrix), fluid=False) for matrix in found.matrices), _COLUMNS)
-    return Figure((Panel(_square(found.matrices[0]), fluid=False),))
+    return Figure((Panel(_square(found.matrices[0], of), fluid=False),))
 
 
-def _square(matrix: Matrix) -> Spec:
+def _square(matrix: Matrix, of: str) -> Spec:
     """Return one matrix: rows are true labels, a cell's colour is its share of the row. Beyond 24
     labels only mistakes are numbered."""
     few = len(matrix.counts) <= _NUMBERED
@@ -27,7 +28,7 @@ def _square(matrix: Matrix) -> Spec:
     legend = {"title": "share of the true label's rows", "format": "%", "tickCount": 4, "gradientLength": 160}
     rows = _rows(matrix)
     numbered = [row for row in rows if row["count"] and (few or row["true"] != row["predicted"])]
-    return _grid(matrix, rows, numbered, cell=cell, size=size, legend=legend) | {"title": "Confusion on the test split"}
+    return _grid(matrix, rows, numbered, cell=cell, size=size, legend=legend) | {"title": f"Confusion {of}"}
 
 
 def _two_by_two(matrix: Matrix) -> Spec:

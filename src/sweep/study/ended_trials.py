@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Self
 
 from sweep.config.objective import Objective
 from sweep.config.schema import Scalar
 from sweep.plan.plan import Plan
 from sweep.records.store import Store
-from sweep.records.trial import Failed, Outcome, TrialPlan, TrialRecord, ranked
+from sweep.records.trial import Completed, Failed, Outcome, TrialPlan, TrialRecord, ranked
 
 
 @dataclass(slots=True)
@@ -50,6 +50,8 @@ class EndedTrials:
         """Write the record of a trial that has ended."""
         known = self._by_number
         self.store.write_trial(record)
+        if isinstance(record.outcome, Completed) and record.outcome.out_of_fold is not None:  # it is on the disk
+            record = replace(record, outcome=replace(record.outcome, out_of_fold=None))
         known[record.number] = record
         self._with_adapters.add(record.number)
 

@@ -158,7 +158,7 @@ def describe(plan: Plan, account: Parameters, *, notes: Sequence[str] = (), line
     `notes` come first; `lines` state the expected time and memory.
     """
     config, splits = plan.config, plan.splits
-    rows = {"train": len(splits.train), "validation": len(splits.validation), "test": len(splits.test or ())}
+    rows = {"train": len(splits.all_train), "validation": splits.scored_rows, "test": len(splits.test or ())}
     steps = sorted({total_steps(len(splits.train), corner.trainer) for corner in plan.corners})
     evaluations = sorted({len(evaluation_steps(len(splits.train), corner.trainer)) for corner in plan.corners})
     space = [

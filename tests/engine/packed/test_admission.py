@@ -200,6 +200,10 @@ def test_a_model_that_cannot_be_packed_goes_to_the_trainer_with_the_reason(
     world.fill()
     assert (world.alone, world.open, world.deferred) == ([2], [], [])
     assert f"{said}: the Trainer trains it" in caplog.text
+    world.trials.append(plan(2))  # it made way, and goes on with the Trainer
+    world.admission.open_slot = lambda _: pytest.fail("its slot is opened again")
+    world.fill()
+    assert world.alone == [2, 2]
 
 
 def test_our_own_mistakes_are_raised() -> None:

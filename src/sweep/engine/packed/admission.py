@@ -44,6 +44,7 @@ class Admission:
     announce: bool = False
     deferred: list[TrialPlan] = field(default_factory=list)
     overtaken: int = 0  # trials admitted since the first one was deferred
+    alone: dict[tuple[tuple[int, int], int], str] = field(default_factory=dict)  # not packable, by trial and fold
 
     def fill(self) -> None:
         """Admit trials as long as there is a free slot and a further trial."""
@@ -63,7 +64,7 @@ class Admission:
         """Admit a trial to the pack, defer it, or train it alone, unless the study has stopped it
         meanwhile: it may have `waited`, or the trial alone before it took long."""
         settings = trial.settings
-        choice, key = choose_loop(settings), self.key_of(settings)
+        choice, key = self._choice(trial), self.key_of(settings)
         if self.pack.slots and not self._suits_present_pack(choice.loop, key):
             self.deferred.append(trial)
             return
@@ -119,6 +120,7 @@ class Admission:
             self.deferred.append(trial)
             return
         self.pack.release_model()
+        self.alone[trial.key, trial.fold] = str(error)
         self._train_alone(trial, LoopChoice(Loop.TRAINER, str(error)), unforeseen=True)
 
     def _out_of_memory(self, trial: TrialPlan, error: BaseException) -> None:
@@ -139,6 +141,12 @@ class Admission:
         if unforeseen or choice.reason and self.announce:
             warn_once(f"{choice.reason}: the Trainer trains it, one trial at a time")
         self.train_alone(trial)
+
+    def _choice(self, trial: TrialPlan) -> LoopChoice:
+        """Return the loop of a trial. One that turned out not to be packable, made way and goes on
+        was trained by the Trainer."""
+        reason = self.alone.get((trial.key, trial.fold))
+        return choose_loop(trial.settings) if reason is None else LoopChoice(Loop.TRAINER, reason)
 
     def _stopped(self, trial: TrialPlan) -> bool:
         """Return whether the study has ended a trial that is not loaded yet."""
