@@ -38,16 +38,17 @@ def test_a_temporary_file_that_another_process_deletes_is_written_again(
 ) -> None:
     """A report may be written where a study takes up its run directory."""
     deleted: list[str] = []
+    root = tmp_path / "run"
 
     def recovers(_handle: int) -> None:
         if not deleted:
-            deleted.extend(path.name for path in tmp_path.glob("*.tmp"))
-            assert recover(Store(tmp_path)) == []
+            deleted.extend(path.name for path in root.glob("*.tmp"))
+            assert recover(Store(root)) == []
 
     monkeypatch.setattr(os, "fsync", recovers)
-    write_whole(tmp_path / "report.md", "text")
+    write_whole(root / "report.md", "text")
     assert deleted == [f"report.md.{os.getpid()}.tmp"]
-    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("report.md", "text")]
+    assert [(path.name, path.read_text()) for path in root.iterdir()] == [("report.md", "text")]
 
 
 def test_a_line_that_was_cut_off_is_not_added_to(tmp_path: Path) -> None:

@@ -8,7 +8,8 @@ from sweep.config.schema import StudyConfig
 from sweep.config.space import Space
 from sweep.plan.pausing import pauses
 from sweep.search.gain import LEAST_TRIALS
-from sweep.search.pruners import trials_of_each
+from sweep.search.pruners import never_stopped, trials_of_each
+from sweep.search.racing import BUDGET
 
 
 def idle_stop(study: StudyConfig, space: Space, scored: int) -> Iterator[str]:
@@ -20,9 +21,11 @@ def idle_stop(study: StudyConfig, space: Space, scored: int) -> Iterator[str]:
     if stop.patience is not None and stop.patience >= trials:
         yield f"study.stop.patience is {stop.patience}, which ends no search of {_count(trials)}{each}"
     if stop.on and pauses(study, scored):
+        part = max(float(study.pruner_options.get("budget") or BUDGET), never_stopped(study, trials) / trials)
         yield (
-            "study.stop is set, but study.pruner is racing, which begins all trials before one completes: a rule saves "
-            "only the rest of paused trials; with study.pruner=median it saves whole trials"
+            f"study.stop is set, but study.pruner={study.pruner} begins all {trials} trials{each} before one completes, and "
+            f"trains at most {min(part, 1):.0%} of their steps in all: a rule saves what is left of these when it holds, and "
+            "no trial; with study.pruner=median it saves whole trials"
         )
     if stop.expected_gain is not None and trials <= LEAST_TRIALS:
         yield (

@@ -104,6 +104,7 @@ class _Loop:
         """End the trials of an earlier process in Optuna by their records. Those without one
         wait to go on, or are paused."""
         self.waiting = Recovery(self.session, self.optuna_study, self.snapshots, self.paused).run()
+        self._count_stopped()
 
     def shelved(self) -> str:
         """Return the numbers of trials that wait to go on and that are paused, in words."""
@@ -143,7 +144,6 @@ class _Loop:
         self.planner = Planner(self.session.plan, Forecasts.open(self.session), self.feasibility)
         self.session.view.limited(lambda: self.limits.seconds_left)
         self._show_count()
-        self._count_stopped()
         self.session.study_run.open()
         with crashes_recorded(self.session.store, self.running, self.snapshots, self._settled, self._close):
             engine.run(self._next, self._step, self._evaluated, self._ended, self._snapshot)
