@@ -44,7 +44,7 @@ def _search(arguments: list[str]) -> None:
         from sweep.study.session import opened
 
     library_warnings.once("transformers", "optuna")
-    with launched(plan) as launcher:
+    with plan.naming_origins(), launched(plan) as launcher:
         plan = prepare(plan, launcher)  # a dry run ends here
         with opened(plan, launcher) as session, published(session.store, session.study_run):
             trials = search(session)

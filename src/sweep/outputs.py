@@ -59,7 +59,7 @@ def unread() -> bool:
         polled = select.poll()
         polled.register(output, 0)  # errors alone
         if polled.poll(0):
-            _drop(output)
+            drop_output()
             return True
     return False
 
@@ -71,12 +71,13 @@ def drop_unwritable() -> None:
         try:
             sys.stdout.flush()
         except OSError:
-            _drop(sys.stdout.fileno())
+            drop_output()
 
 
-def _drop(output: int) -> None:
+def drop_output() -> None:
+    """Drop all that is written to standard output from now on, and what is left of it."""
     null = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(null, output)
+    os.dup2(null, sys.stdout.fileno())
     os.close(null)
 
 

@@ -135,9 +135,8 @@ def _start(config: Config, folder: Path) -> None:
                 _temp_dir=str(folder),
             )  # fmt: skip
     except Exception as error:
-        raise UserError.of(
-            "launcher", f"is local, but Ray cannot be started here: {_in_one_line(str(error))}"
-        ) from None
+        rule = f"is local, but Ray cannot be started here: {_in_one_line(str(error))}"
+        raise UserError.of("launcher", f"{rule}; launcher=inline trains in this process, without Ray") from None
 
 
 @contextmanager
