@@ -46,14 +46,14 @@ class _Lasting(io.FileIO):
     """A file that drops what it cannot write."""
 
     def write(self, data: ReadableBuffer, /) -> int:
-        try:
-            return super().write(data)
-        except OSError:
-            return memoryview(data).nbytes
+        written: int | None = None  # as of a descriptor that does not wait and is not ready
+        with suppress(OSError):
+            written = super().write(data)
+        return memoryview(data).nbytes if written is None else written
 
 
 def unread() -> bool:
-    """Return whether nothing reads standard output any more. What is left of it is then dropped."""
+    """Return whether nothing reads standard output any more. What is left is then dropped."""
     with suppress(OSError, ValueError):  # no file, as in a notebook
         output = sys.stdout.fileno()
         polled = select.poll()

@@ -57,12 +57,12 @@ class Pruning:
 
 @dataclass(frozen=True, slots=True)
 class Spending:
-    """`runs` counts trainings, `fresh_seeds` and `paused` trials among them, without `lost` trials,
-    whose cost went with their process; `counted` are those of trials. `workers` has the time of each device that
-    trained, in the order of their names; it is empty where the study's own process did, on one
-    device. `engines` counts trials by what trained them, most first. `elapsed` is from the start
-    of the first trial to the end of the last; `setting_up` is the seconds that went into neither
-    training nor evaluating."""
+    """`runs` counts trainings, `fresh_seeds` and `paused` trials among them, without `lost`
+    trials, whose cost went with their process; `counted` are those of trials. `workers` has the
+    time of each device that trained, in the order of their names; it is empty where the study's
+    own process did, on one device. `engines` counts trials by what trained them, most first.
+    `elapsed` is from the start of the first trial to the end of the last; `setting_up` is the
+    seconds that went into neither training nor evaluating."""
 
     runs: int
     fresh_seeds: int

@@ -118,7 +118,8 @@ class Facts:
 
     @property
     def trained(self) -> tuple[TrialRecord, ...]:
-        """Return the trials whose cost is known, by number: those that have ended or are paused."""
+        """Return the trials whose cost is known, by number: those that have ended, and those that
+        are paused."""
         return tuple(sorted((*self.trials, *self.paused_records), key=lambda trial: trial.number))
 
     @property

@@ -107,8 +107,8 @@ def _refitted(final: FinalRecord) -> Summary:
 
 
 def _calibrated(final: FinalRecord) -> Summary:
-    """Return the temperature, the limit at which it stopped, if it did, and the expected calibration
-    error before and after; empty without a calibration."""
+    """Return the temperature, the limit at which it stopped, if it did, and the expected
+    calibration error before and after; empty without a calibration."""
     known = final.calibration
     if known is None:
         return {}

@@ -1,5 +1,5 @@
-"""Ctrl-C, SIGTERM and SIGHUP while a study runs: after the first one the step is finished, a second
-one stops at once."""
+"""Ctrl-C, SIGTERM and SIGHUP while a study runs: after the first one the step is finished, a
+second one stops at once."""
 
 from __future__ import annotations
 
