@@ -13,6 +13,7 @@ from sweep.analysis.predictions import Prediction, read_predictions
 from sweep.config.metrics import short_name
 from sweep.config.schema import Config, Scalar, Task
 from sweep.errors import Fault, UserError
+from sweep.records.counted import counting
 from sweep.records.final import FinalRecord
 from sweep.records.lock import Lock
 from sweep.records.store import Store
@@ -65,6 +66,11 @@ class Contestant:
     @property
     def validation(self) -> Metrics:
         return self.final.validation
+
+    @property
+    def searched(self) -> int:
+        """Return the number of trials of the search, without those that were tried again."""
+        return len(counting(self.trials))
 
     @property
     def search(self) -> Cost:
