@@ -15,7 +15,7 @@ def point(accuracy: float, auroc: float, index: int = 1) -> EvalPoint:
 
 
 def test_a_metric_that_is_not_defined_is_the_same_as_before() -> None:
-    some, others = ([point(0.5, NAN)] for _ in range(2))
+    some, others = ([point(0.5, float("nan"))] for _ in range(2))
     assert some != others and same_rows(some, tuple(others))
     assert not same_rows(some, [point(0.6, NAN)])
     assert not same_rows(some, [point(0.5, 0.5)])
