@@ -24,7 +24,9 @@ def test_a_metric_that_is_not_defined_is_the_same_as_before() -> None:
 
 def test_the_order_of_metrics_and_the_seconds_do_not_count() -> None:
     one = point(0.5, NAN)
-    assert same_row(one, replace(one, metrics=dict(reversed(one.metrics.items())), measured={"cost/seconds": 3.0}))
+    assert same_row(
+        one, replace(one, metrics=dict(reversed(list(one.metrics.items()))), measured={"cost/seconds": 3.0})
+    )
     step = Step(4, 8, 0.5, {"train/loss": NAN}, seconds=1.0)
     assert same_row(step, replace(step, metrics={"train/loss": float("nan")}, seconds=2.0))
     assert not same_row(step, replace(step, epoch=0.6)) and not same_row(step, point(0.5, NAN))
@@ -33,5 +35,5 @@ def test_the_order_of_metrics_and_the_seconds_do_not_count() -> None:
 def test_a_row_that_comes_again_in_another_order_is_not_written_again(tmp_path: Path) -> None:
     log, one = RowLog.of(tmp_path), point(0.5, NAN)
     assert log.add(one)
-    again = replace(one, metrics=dict(reversed(one.metrics.items())))
+    again = replace(one, metrics=dict(reversed(list(one.metrics.items()))))
     assert not RowLog.of(tmp_path).differs(again) and not RowLog.of(tmp_path).add(again)
