@@ -5,14 +5,15 @@ from __future__ import annotations
 import errno
 import os
 import re
-import select
 import sqlite3
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
+
+from sweep import outputs
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -130,43 +131,43 @@ def naming(path: Path) -> Iterator[None]:
 def reported() -> Iterator[None]:
     """End the program with a message on standard error: with exit code 2 for a `UserError`, a full
     disk or exhausted memory, and 130 after a stop by the user. Where the reader of standard output
-    has gone (`sweep report … | head`), end it silently with 141. Any other error is passed on."""
-    try:
-        yield
-        sys.stdout.flush()
-    except UserError as error:
-        print(render(error), file=sys.stderr)
-        raise SystemExit(2) from None
-    except Interrupted as stop:
-        print(f"sweep: {stop}", file=sys.stderr)
-        raise SystemExit(130) from None
-    except Exception as error:
-        if isinstance(error, BrokenPipeError) and _unread_output():
-            raise SystemExit(141) from None  # as a shell reports SIGPIPE
-        if out_of_memory(error):
-            print(f"sweep: out of memory: {first_line(error)}. {ADVICE}.", file=sys.stderr)
+    has gone (`sweep report … | head`), end it silently with 141. Any other error is passed on.
+
+    What standard error does not take is dropped (`outputs.lasting`)."""
+    with outputs.lasting("stderr"):
+        try:
+            yield
+            sys.stdout.flush()
+        except UserError as error:
+            print(render(error), file=sys.stderr)
             raise SystemExit(2) from None
-        failure = disk_failure(error)
-        if failure is None:
-            raise
-        print(f"sweep: a file could not be read or written: {failure}. {KEPT}", file=sys.stderr)
-        raise SystemExit(2) from None
-    except KeyboardInterrupt:
-        print(STOPPED_AT_ONCE, file=sys.stderr)
-        raise SystemExit(130) from None
+        except Interrupted as stop:
+            print(f"sweep: {stop}", file=sys.stderr)
+            raise SystemExit(130) from None
+        except Exception as error:
+            if isinstance(error, BrokenPipeError) and outputs.unread():
+                raise SystemExit(141) from None  # as a shell reports SIGPIPE
+            if (message := _failure(error)) is None:
+                raise
+            print(f"sweep: {message}", file=sys.stderr)
+            raise SystemExit(2) from None
+        except KeyboardInterrupt:
+            print(STOPPED_AT_ONCE, file=sys.stderr)
+            raise SystemExit(130) from None
+        finally:
+            outputs.drop_unwritable()
 
 
-def _unread_output() -> bool:
-    """Return whether nothing reads standard output any more. If so, what is left of it is dropped,
-    as the interpreter would complain about it at exit."""
-    with suppress(OSError, ValueError):  # no file, as in a notebook
-        output = sys.stdout.fileno()
-        polled = select.poll()
-        polled.register(output, 0)  # errors alone
-        if polled.poll(0):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), output)
-            return True
-    return False
+def _failure(error: Exception) -> str | None:
+    """Return what the user is told of memory that ran out, or of a disk that failed; None for any
+    other error."""
+    if out_of_memory(error):
+        return f"out of memory: {first_line(error)}. {ADVICE}."
+    if (failure := disk_failure(error)) is None:
+        return None
+    unnamed = isinstance(error, OSError) and error.filename is None  # files that sweep writes are named
+    what = "output could not be written" if unnamed else "a file could not be read or written"
+    return f"{what}: {failure}. {KEPT}"
 
 
 _OUT_OF_MEMORY = (

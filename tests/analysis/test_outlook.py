@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from report.conftest import LR, completed, final, part, six_trials, words
+from report.conftest import LR, completed, cost, final, part, six_trials, trial, words
 from sweep.analysis.facts import Facts, read
 from sweep.analysis.outlook import outlook
 from sweep.analysis.study import analyse
@@ -88,6 +88,37 @@ def test_paused_trials_did_not_go_on_and_trials_that_are_put_away_will(make: Cal
     for left in ({"put_away": (10,)}, {"unfinished": (10,)}):
         on_the_way = outlook(replace(facts, **left))
         assert on_the_way is not None and on_the_way.stopped is None
+
+
+def test_the_most_that_paused_trials_would_have_cost_follows_from_the_budget_of_racing(
+    make: Callable[..., Store],
+) -> None:
+    """Ten trials of 180 steps, of which two completed and eight are paused after 20 steps: racing
+    trains 35 % of 1,800 steps, and 520 were trained. A step took 0.2 s and saw 8 rows."""
+    ended = tuple(replace(one, total_steps=180) for one in longer(trials(2)))
+    store = make(ended)
+    for number in range(2, 10):
+        store.write_pause(replace(trial(number, {LR: 1e-3}, Pruned((), cost(4.0, 20))), pauses=1))
+    facts = with_study(read(store), n_trials=10, pruner="racing", stop=StopConfig(patience=1))
+    found = outlook(facts)
+    assert found is not None and found.stopped is not None
+    stopped = found.stopped
+    assert (stopped.trials, stopped.paused, stopped.seconds) == (0, 8, 0)
+    assert stopped.paused_seconds == pytest.approx(0.2 * (630 - 520)) and stopped.paused_rows == pytest.approx(8 * 110)
+    said = part("headline", facts)
+    assert "ended the search. 8 paused trials did not go on, which saved at most about 22.00 s" in said
+    assert "and 880 trained rows." in said
+    full = with_study(facts, pruner_options={"budget": 1.0})
+    found = outlook(full)
+    assert found is not None and found.stopped is not None
+    assert found.stopped.paused_rows == pytest.approx(8 * 8 * 160)
+    spent = outlook(with_study(facts, pruner_options={"budget": 0.1}))
+    assert spent is not None and spent.stopped is not None and spent.stopped.paused_rows == 0
+
+
+def longer(found: tuple[TrialRecord, ...]) -> list[TrialRecord]:
+    """Return the trials with the cost of 180 steps, a fifth of a second each."""
+    return [replace(one, outcome=replace(one.outcome, cost=cost(36.0, 180))) for one in found]
 
 
 def test_what_paused_trials_cost_counts(make: Callable[..., Store]) -> None:

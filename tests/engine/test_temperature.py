@@ -9,7 +9,8 @@ from sweep.config.schema import Task
 from sweep.engine.evaluation import Predictions
 from sweep.engine.metrics import Labels, Scores, probabilities
 from sweep.engine.row_losses import row_losses
-from sweep.engine.temperature import LEAST, calibrated, calibration, fit, scaled
+from sweep.engine.temperature import calibrated, calibration, fit, scaled
+from sweep.records.calibration import LEAST, MOST
 
 
 def drawn(task: Task, rows: int, *, sureness: float) -> tuple[Scores, Labels]:
@@ -44,6 +45,14 @@ def test_rows_that_are_all_right_give_no_temperature() -> None:
     assert fit("multi_label", np.eye(3, dtype=np.float32) - 0.5, np.eye(3, dtype=np.int64)) == 1.0
     nearly = np.array([[5, 0], [0, 5], [5, 0], [0.1, 0]], dtype=np.float32)
     assert fit("single_label", nearly, np.array([0, 1, 0, 1])) > LEAST
+
+
+@pytest.mark.parametrize(("sign", "limit"), [(-1, MOST), (1e-4, LEAST), (1, None)])
+def test_a_temperature_that_stops_at_a_limit_says_so(sign: float, limit: float | None) -> None:
+    scores, labels = drawn("single_label", 300, sureness=1.0)
+    found = calibration("single_label", scores * np.float32(sign), labels)
+    assert found.stopped_at == limit
+    assert limit is None or found.temperature == pytest.approx(limit, rel=1e-3)
 
 
 def test_calibration_improves_what_was_too_sure_and_says_by_how_much() -> None:

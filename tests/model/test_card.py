@@ -85,6 +85,12 @@ def test_a_pipeline_is_named_where_transformers_loads_every_weight(tmp_path: Pat
     assert made(pooled, tmp_path, {}, method="full").data.library_name == "sweep"
 
 
+@pytest.mark.parametrize(("temperature", "said"), [(1.5, False), (99.9999, True)])
+def test_a_temperature_that_stopped_at_a_limit_is_said(tmp_path: Path, temperature: float, said: bool) -> None:
+    text = made(HUB, tmp_path, {}, temperature=temperature).text
+    assert ("100 is the highest one that is tried; a higher one would fit better." in text) == said
+
+
 @pytest.mark.parametrize(
     ("front_matter", "license"),
     [

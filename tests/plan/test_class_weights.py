@@ -28,7 +28,8 @@ def faults(task: Task, labels: Sequence[Label], *configs: dict[str, Any]) -> lis
 def test_a_list_has_a_weight_for_each_label() -> None:
     assert faults("single_label", [0, 1, 2], {"class_weights": (1.0, 2.0, 3.0)}) == []
     (fault,) = faults("single_label", [0, 1, 2], *({"class_weights": (1.0, 2.0), "seed": seed} for seed in (0, 1)))
-    assert fault == "trainer.class_weights: has 2 weights, but the data has 3 labels, in this order: a, b, c"
+    rule = "has 2 weights, but the data has 3 labels, in this order: a, b, c; give one weight for each of them, or balanced"
+    assert fault == f"trainer.class_weights: {rule}"
 
 
 @pytest.mark.parametrize(

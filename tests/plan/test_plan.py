@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from support.plans import QUICK, faults_of, space_file
+from sweep.errors import Fault, UserError
 from sweep.plan.plan import make_plan
 
 
@@ -241,3 +242,14 @@ def test_a_flag_without_effect_is_refused_with_what_to_type(flags: list[str], pa
 def test_the_newest_adapter_is_kept_beside_the_best_one() -> None:
     found = faults_of(QUICK, "trainer.save_newest=true", "trainer.save_best=false")
     assert "trainer.save_best is false" in found["trainer.save_newest"]
+
+
+def test_what_fails_after_the_plan_is_named_with_its_origin_too() -> None:
+    plan = make_plan([QUICK, "launcher=local", "launcher.workers=2"])
+    faults = [
+        Fault("launcher.workers", "is 2"), Fault("study.storage", "is away", "elsewhere"),
+        Fault("lost/lock.json", "is damaged"), Fault("", "something else"),
+    ]  # fmt: skip
+    with pytest.raises(UserError) as failed, plan.naming_origins():
+        raise UserError(faults)
+    assert [fault.origin for fault in failed.value.faults] == ["the command line", "elsewhere", "", ""]

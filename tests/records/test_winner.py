@@ -38,13 +38,13 @@ def test_a_study_without_a_winner_says_why(tmp_path):
     with pytest.raises(UserError, match="no winner yet: 3 of 6 trials .* go on with its command: python -m sweep"):
         find_winner(running.root)
     failed = build(tmp_path / "failed", trials[2:])
-    with pytest.raises(UserError, match="no winner yet: 4 of 6 trials have ended, and 0 of them completed"):
+    with pytest.raises(UserError, match="no winner yet: 3 of 6 trials have ended, and 0 of them completed"):
         find_winner(failed.root)
 
 
 def test_a_study_whose_trials_all_failed_has_no_winner(tmp_path):
-    failed = build(tmp_path / "failed", six_trials()[2:], settings=config(n_trials=4))
-    with pytest.raises(UserError, match=r"has no winner: 4 of 4 trials .* see .*report\.md"):
+    failed = build(tmp_path / "failed", six_trials()[2:], settings=config(n_trials=3))
+    with pytest.raises(UserError, match=r"has no winner: 3 of 3 trials .* see .*report\.md"):
         find_winner(failed.root)
 
 

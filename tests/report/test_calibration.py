@@ -45,8 +45,10 @@ def test_the_section_has_the_errors_and_what_abstaining_brings(told: Callable[[C
         (replace(FOUND, temperature=1.0), "no temperature could be fitted"),
         (replace(FOUND, temperature=0.5), "the model was not sure enough"),
         (replace(FOUND, folds=1), "the rows are those that the temperature was fitted to"),
+        (replace(FOUND, stopped_at=100.0), "**100 is the highest temperature that is tried; a higher one would fit"),
+        (replace(FOUND, stopped_at=0.01), "**0.01 is the lowest temperature that is tried; a lower one would fit"),
     ],
-    ids=["nothing to fit", "not sure enough", "few rows"],
+    ids=["nothing to fit", "not sure enough", "few rows", "no better than a guess", "too small scores"],
 )
 def test_what_cannot_be_said_is_not_said(
     told: Callable[[Calibration], Facts], found: Calibration, sentence: str

@@ -18,6 +18,8 @@ from sweep.records.spent import Spent, limited, read_spent, write_spent
 from sweep.records.store import Store
 from sweep.records.trial import TrialPlan, TrialRecord
 from sweep.study.budget import Budget
+from sweep.study.failures_in_a_row import FailuresInARow
+from sweep.study.limits import Limits
 from sweep.study.search import search
 
 RANDOM = ("study.sampler=random", *PLAIN)
@@ -143,6 +145,25 @@ def test_time_since_the_last_snapshot_counts_though_its_training_is_lost(tmp_pat
         counted.count(goes_on, seconds)
     counted.ended(goes_on, 100.0)
     assert counted.spent.device_seconds == 90 + 40
+
+
+def test_the_smallest_of_all_limits_of_time_is_what_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two devices train at once: of an hour of devices they leave half an hour."""
+    clock = Clock(monkeypatch, 0)
+    monkeypatch.setattr("sweep.study.limits.time", SimpleNamespace(monotonic=lambda: clock.now))
+    counted = Budget.open(BudgetConfig(seconds=7200, device_hours=1, trials=5), Store(tmp_path), started=lambda: 2)
+    began = clock.now
+    limits = Limits(counted, FailuresInARow(None), timeout=7000, began=began)
+    assert limits.seconds_left == 7000 and limits.most(begun=2) == 5
+    for seconds in (0.0, 100.0):
+        clock.now = began + seconds
+        for number in (0, 1):
+            counted.count(TrialPlan(number, {}, object(), 10, ""), seconds)
+    assert limits.seconds_left == pytest.approx((3600 - 200) / 2)
+    clock.now = began + 6900
+    assert limits.seconds_left == 100
+    free = Budget.open(BudgetConfig(), Store(tmp_path), started=lambda: 2)
+    assert Limits(free, FailuresInARow(None)).seconds_left is None and free.trials_left is None
 
 
 def test_a_full_disk_at_a_note_is_no_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,9 +10,10 @@ import pytest
 
 from sweep.errors import STOPPED_AT_ONCE, UserError, reported
 from sweep.study.interrupts import as_one_error
+from sweep.study.signals import stop_on_signals
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 @pytest.mark.parametrize(
     "error", [ImportError("numpy.core failed"), SystemError(), UserError.of("", "no"), KeyboardInterrupt()]
 )
@@ -41,6 +42,26 @@ def test_a_signal_that_comes_while_an_object_is_let_go_of_is_not_lost(capsys: py
             time.sleep(0.01)
     assert ended.value.code == 130
     assert capsys.readouterr().err == f"{STOPPED_AT_ONCE}\n"
+
+
+def test_a_closed_terminal_stops_nothing_that_was_started_to_outlive_it() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as `nohup` does
+    try:
+        with as_one_error(), stop_on_signals() as flag:
+            os.kill(os.getpid(), signal.SIGHUP)
+        assert not flag.raised and signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def test_a_closed_terminal_is_the_first_signal_and_never_the_second() -> None:
+    with stop_on_signals() as flag:
+        for _ in range(2):
+            os.kill(os.getpid(), signal.SIGHUP)
+        assert flag.raised and not flag.at_once
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGTERM)
+        assert flag.at_once
 
 
 def test_without_a_signal_an_error_stays_what_it_is() -> None:

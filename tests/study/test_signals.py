@@ -62,7 +62,7 @@ def running(tmp_path: Path, engine: str) -> Iterator[subprocess.Popen[str]]:
     process.kill()
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_the_first_signal_finishes_the_step_and_says_how_to_go_on(
     tmp_path: Path, running: subprocess.Popen[str], engine: str, number: int
 ) -> None:
@@ -74,6 +74,15 @@ def test_the_first_signal_finishes_the_step_and_says_how_to_go_on(
     assert f"{AT_ONCE[engine]} trial{'s are' if AT_ONCE[engine] > 1 else ' is'} put away" in message
     store = Store(tmp_path / "run")
     assert store.trials() == [] and not list(store.root.glob("trials/*/running"))
+
+
+def test_output_that_nobody_reads_costs_no_trial(tmp_path: Path, running: subprocess.Popen[str], engine: str) -> None:
+    assert running.stderr is not None and running.stdout is not None
+    running.stderr.close()
+    running.stdout.close()
+    assert running.wait(timeout=120) == 141, "nothing reads the summary"
+    store = Store(tmp_path / "run")
+    assert [trial.state for trial in store.trials()] == ["completed"] * 2 and store.final() is not None
 
 
 def test_a_killed_process_leaves_its_rows_and_the_next_one_goes_on(

@@ -47,12 +47,22 @@ def test_after_the_search_only_what_follows_counts(clock):
     assert left.seconds(1, 1) == pytest.approx(1.5 * 20)
 
 
-def test_a_limit_of_time_ends_the_search_earlier(clock):
-    left = TimeLeft(study(timeout=60))
+def test_a_limit_ends_the_search_earlier(clock):
+    left = TimeLeft(study(), limit=lambda: 160 - clock[0])
     train(left, "trial 0", 10)
     train(left, "trial 1", 0)
     clock[0] += 40
     assert left.seconds(1, 100) == pytest.approx(20 + 40)
+
+
+def test_a_budget_of_trials_ends_the_search_earlier(clock):
+    left = TimeLeft(study(), most=3)
+    train(left, "trial 0", 10)
+    train(left, "trial 1", 0)
+    clock[0] += 40  # 40 s a trial
+    assert left.seconds(1, 100) == pytest.approx(80 + 40)
+    left.part = 0.02  # of 100 trials: less than the budget allows
+    assert left.seconds(1, 100) == pytest.approx(40 + 40)
 
 
 def test_nothing_is_said_before_enough_was_trained(clock):
@@ -78,14 +88,6 @@ def test_the_head_start_of_a_trial_that_was_taken_up_says_nothing_of_the_speed(c
     left.step("trial 3", 10)
     left.over("trial 3")
     assert left.seconds(4, 5) == pytest.approx(20 + 20)
-
-
-def test_what_is_left_of_a_budget_ends_the_search_earlier(clock):
-    left = TimeLeft(study(budget={"seconds": 1000}), in_budget=60)
-    train(left, "trial 0", 10)
-    train(left, "trial 1", 0)
-    clock[0] += 40
-    assert left.seconds(1, 100) == pytest.approx(20 + 40)
 
 
 def test_a_paused_trial_counts_with_what_it_trained(clock):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -115,6 +116,22 @@ def test_the_study_has_one_run_with_its_report_and_the_model(
     done = next(run for run in finals if run.info.status == "FINISHED")
     assert [file.path for file in tracker.client.list_artifacts(done.info.run_id, "model")] == ["model/weights"]
     assert "MLflow: runs 2 final, 1 study, at sqlite://" in closing[0]
+
+
+def test_a_kill_in_the_moment_of_opening_leaves_no_second_run(make_config, make_trial, run_dir, tracked):
+    store, trials = Store(run_dir), [make_trial(make_config(), number) for number in range(3)]
+    first = tracked()
+    opened = [first.open(trial) for trial in trials[:2]]
+    store.note_run(0, f"mlflow: {opened[0].address}")  # the process is killed before it notes the second one
+    again = tracked()
+    changed = trials[1].config.model_copy(update={"title": "of the next command"})
+    run = again.open(replace(trials[1], config=changed))
+    assert run.address == opened[1].address
+    assert again.open(trials[0]).address != opened[0].address, "its run goes on by its address alone"
+    assert again.open(replace(trials[1], config=changed)).address != run.address
+    again.open(trials[2])
+    again.close()
+    assert len(again.client.search_runs([again.experiment])) == 5
 
 
 def test_nothing_leaves_the_machine(tracked):

@@ -125,7 +125,8 @@ def test_a_row_has_the_trials_by_state_the_best_score_and_the_speed(study_run, t
     assert second == 5 and running == {
         "study/trials_running": 2, "study/trials_put_away": 2, "study/trials_paused": 1,
         "study/trials_ended": 0, "study/trials_completed": 0,
-        "study/trials_pruned": 0, "study/trials_failed": 0, "study/slots_in_use": 1, "study/device_hours": 4 / 3600,
+        "study/trials_pruned": 0, "study/trials_failed": 0, "study/trials_stopped": 0, "study/slots_in_use": 1,
+        "study/device_hours": 4 / 3600,
         "study/rows_per_second": 10.0, "study/tokens_per_second": 80.0,
     }  # fmt: skip
     assert last == 10 and more["study/rows_per_second"] == 5.0 and more["study/device_hours"] == 8 / 3600

@@ -15,7 +15,7 @@ from tensorboard.plugins.hparams import api_pb2, metadata
 
 from sweep.records.store import Store
 from sweep.track.tensorboard_tracker import TensorboardSettings, TensorboardTracker, written_steps
-from sweep.track.tracker import Ending, JobType, cut_trial, trial_ending
+from sweep.track.tracker import PAUSED, Ending, JobType, StoppedRun, cut_trial, trial_ending
 
 
 @pytest.fixture
@@ -114,3 +114,23 @@ def test_values_of_every_kind(tracker, make_config, make_trial, run_dir):
     assert kinds == dict(
         zip("abcde", ("number_value", "number_value", "bool_value", "string_value", "string_value"), strict=True)
     )
+
+
+def test_a_kill_in_the_moment_of_opening_leaves_no_second_run(tracker, make_config, make_trial, run_dir):
+    first = tracker.open(make_trial(make_config()))
+    first._writer.flush()
+    again = TensorboardTracker(make_config("tensorboard"), run_dir, settings=TensorboardSettings(), say=print)
+    assert again.open(make_trial(make_config())).address == first.address
+    again.close()
+    folders = {file.parent for file in (run_dir / "tensorboard").rglob("events*")}
+    assert folders == {run_dir / "tensorboard" / "0000"} and len(list(run_dir.rglob("events*"))) == 1
+
+
+def test_a_run_that_was_stopped_and_went_on_counts_once(tracker, make_config, make_trial):
+    trial = make_trial(make_config())
+    run = tracker.open(trial)
+    run.finish(PAUSED)
+    again = tracker.resume(trial, StoppedRun(JobType.TRIAL, run.address))
+    assert again is not None
+    again.finish(Ending("completed"))
+    assert tracker.close()[0].startswith("TensorBoard: 1 run in ")

@@ -30,7 +30,7 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class TrialCost:
-    """The cost of one trial, and the way it ended."""
+    """The cost of one trial, and the way it ended, or that it is paused."""
 
     number: int
     state: str
@@ -57,12 +57,12 @@ class Pruning:
 
 @dataclass(frozen=True, slots=True)
 class Spending:
-    """`runs` counts trainings, `fresh_seeds` among them, without `lost` trials, whose cost went
-    with their process; `counted` are those of trials. `workers` has the time of each device that
-    trained, in the order of their names; it is empty where the study's own process did, on one
-    device. `engines` counts trials by what trained them, most first. `elapsed` is from the start
-    of the first trial to the end of the last; `setting_up` is the seconds that went into neither
-    training nor evaluating."""
+    """`runs` counts trainings, `fresh_seeds` and `paused` trials among them, without `lost`
+    trials, whose cost went with their process; `counted` are those of trials. `workers` has the
+    time of each device that trained, in the order of their names; it is empty where the study's
+    own process did, on one device. `engines` counts trials by what trained them, most first.
+    `elapsed` is from the start of the first trial to the end of the last; `setting_up` is the
+    seconds that went into neither training nor evaluating."""
 
     runs: int
     fresh_seeds: int
@@ -79,25 +79,26 @@ class Spending:
     useful_seconds: float | None
     pruning: Pruning | None
     workers: tuple[DeviceTime, ...] = ()
+    paused: int = 0
 
 
 def spending(facts: Facts) -> Spending | None:
-    """Return what everything cost; None before any trial that trained has ended: a trial's cost is
-    recorded at its end."""
-    if all(map(_refused, facts.trials)):
+    """Return what everything cost; None before any trial that trained has ended or was paused: a
+    trial's cost is recorded then."""
+    if all(map(_refused, facts.trained)):
         return None
-    searching = total([trial.outcome.cost for trial in facts.trials])
+    searching = total([trial.outcome.cost for trial in facts.trained])
     seeds = sum(len(one.scores) + one.failed for held in facts.repeats for one in held.candidates)
-    lost, spent = sum(map(_lost, facts.trials)), facts.spent
-    counted = len(facts.trials) - lost - sum(map(_refused, facts.trials))
+    lost, spent = sum(map(_lost, facts.trained)), facts.spent
+    counted = len(facts.trained) - lost - sum(map(_refused, facts.trained))
     return Spending(
         runs=counted + seeds + sum(len(one.costs) for one in facts.finals),
         fresh_seeds=seeds,
         lost=lost,
         spent=spent,
         setting_up=spent.seconds - spent.train_seconds - spent.eval_seconds,
-        parts=_parts(facts),
-        trials=tuple(TrialCost(trial.number, trial.state, trial.outcome.cost) for trial in facts.trials),
+        parts=_parts(facts, counted, seeds),
+        trials=tuple(TrialCost(trial.number, _state(facts, trial), trial.outcome.cost) for trial in facts.trained),
         searching=searching,
         counted=counted,
         seconds_each=searching.seconds / max(counted, 1),
@@ -106,7 +107,12 @@ def spending(facts: Facts) -> Spending | None:
         useful_seconds=_useful(facts),
         pruning=_pruning(facts),
         workers=_workers(spent),
+        paused=len(facts.paused_records),
     )
+
+
+def _state(facts: Facts, trial: TrialRecord) -> str:
+    return "paused" if trial.number in facts.paused else trial.state
 
 
 def _workers(spent: Cost) -> tuple[DeviceTime, ...]:
@@ -127,15 +133,16 @@ def _refused(trial: TrialRecord) -> bool:
     return refused and trial.outcome.cost == Cost()
 
 
-def _parts(facts: Facts) -> tuple[Part, ...]:
+def _parts(facts: Facts, counted: int, seeds: int) -> tuple[Part, ...]:
     """Return the steps of the study in order, and their sum where there are several."""
-    trials = [trial.outcome.cost for trial in facts.trials]
-    found = [Part("trials", len(trials), trials[0] if facts.alone else total(trials))]
+    trials = [trial.outcome.cost for trial in facts.trained]
+    found = [Part("trials", counted, trials[0] if facts.alone else total(trials))]
     if facts.repeats:
-        found.append(Part("fresh_seeds", len(facts.repeats), total([one.cost for one in facts.repeats])))
+        found.append(Part("fresh_seeds", seeds, total([one.cost for one in facts.repeats])))
     found += _last_parts("retraining", [one.cost for one in facts.finals])
     found += _last_parts("refit", [one.refit.cost for one in facts.finals if one.refit])
-    return (*found, Part("all", 0, facts.spent)) if len(found) > 1 else tuple(found)
+    runs = sum(part.runs for part in found)
+    return (*found, Part("all", runs, facts.spent)) if len(found) > 1 else tuple(found)
 
 
 def _last_parts(kind: Literal["retraining", "refit"], costs: list[Cost]) -> list[Part]:
@@ -146,14 +153,14 @@ def _last_parts(kind: Literal["retraining", "refit"], costs: list[Cost]) -> list
 
 def _engines(facts: Facts) -> dict[str, int]:
     """Return the number of trials by engine; empty where no record names one."""
-    counts = Counter(trial.outcome.cost.engine for trial in facts.trials)
+    counts = Counter(trial.outcome.cost.engine for trial in facts.trained)
     return {engine: number for engine, number in counts.most_common() if engine}
 
 
 def _useful(facts: Facts) -> float | None:
     """Return the seconds of the completed trials; None where all trials completed, or none did."""
     whole = facts.completed
-    if not 0 < len(whole) < len(facts.trials):
+    if not 0 < len(whole) < len(facts.trained):
         return None
     return math.fsum(trial.outcome.cost.seconds for trial in whole)
 
@@ -167,6 +174,6 @@ def _pruning(facts: Facts) -> Pruning | None:
 
 
 def _elapsed(facts: Facts) -> float:
-    first = min(datetime.fromisoformat(trial.started) for trial in facts.trials)
-    last = max(datetime.fromisoformat(trial.finished) for trial in facts.trials)
+    first = min(datetime.fromisoformat(trial.started) for trial in facts.trained)
+    last = max(datetime.fromisoformat(trial.finished) for trial in facts.trained)
     return (last - first).total_seconds()

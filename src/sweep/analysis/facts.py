@@ -55,7 +55,7 @@ class Facts:
     used_up: Spent | None = None  # by the searches, as far as that was noted
     put_away: tuple[int, ...] = ()
     paused: tuple[int, ...] = ()
-    paused_costs: tuple[Cost, ...] = ()
+    paused_records: tuple[TrialRecord, ...] = ()  # as they would end now
     promotions: Mapping[int, int] = field(default_factory=dict)  # of each trial that was ever paused
     running: bool = False  # whether a process trains the study now
     warm_start: tuple[WarmRun, ...] = ()  # what was taken over from other studies
@@ -118,12 +118,17 @@ class Facts:
         return tuple(one.confirmation for one in self.finals if one.confirmation)
 
     @property
+    def trained(self) -> tuple[TrialRecord, ...]:
+        """Return the trials whose cost is known, by number: those that have ended, and those that
+        are paused."""
+        return tuple(sorted((*self.trials, *self.paused_records), key=lambda trial: trial.number))
+
+    @property
     def spent(self) -> Cost:
-        """Return the cost of all trials, those that are paused among them, fresh seeds,
-        retrainings and refits."""
-        trials = [trial.outcome.cost for trial in self.trials]
+        """Return the cost of all trials (`trained`), fresh seeds, retrainings and refits."""
+        trials = [trial.outcome.cost for trial in self.trained]
         at_the_end = (cost for one in self.finals for cost in one.costs)
-        return total([*trials, *self.paused_costs, *(one.cost for one in self.repeats), *at_the_end])
+        return total([*trials, *(one.cost for one in self.repeats), *at_the_end])
 
     @property
     def alone(self) -> bool:
@@ -197,7 +202,7 @@ def read(store: Store, *, running: bool | None = None) -> Facts:
         begun={number: _begun(store.events(number)) for number in begun},
         put_away=put_away,
         paused=tuple(paused),
-        paused_costs=tuple(record.outcome.cost for record in paused.values()),
+        paused_records=tuple(paused.values()),
         promotions={one.number: one.promotions for one in (*trials, *paused.values()) if one.pauses},
         used_up=read_spent(store.root),
         running=store.in_use() if running is None else running,

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from sweep.analysis.facts import Facts
 from sweep.config.domains import Choices, Range
 from sweep.config.schema import Scalar
+from sweep.records.counted import counting
+from sweep.records.trial import Cost, TrialRecord, total
 from sweep.search import stopping
 from sweep.search.gain import LEAST_SCORES, LEAST_TRIALS
+from sweep.search.racing import BUDGET
 
 Pays = Literal["likely", "possible", "unlikely", "unknown"]
 
@@ -50,9 +53,10 @@ class MoreTrials:
 
 @dataclass(frozen=True, slots=True)
 class Stopped:
-    """A search that a rule of `study.stop` ended, by its key and its value. `paused` trials did
-    not go on, and `trials` were not run: at the mean of those that ended they would have taken so
-    many `seconds` of a device, and have trained so many `rows`."""
+    """A search that a rule of `study.stop` ended, by its key and its value. `trials` were not run:
+    at the mean of those that were they would have taken so many `seconds` of a device, and have
+    trained so many `rows`. `paused` trials did not go on: they would have taken at most
+    `paused_seconds`, and have trained at most `paused_rows`, 0 where that is not known."""
 
     rule: str
     value: float | str
@@ -60,6 +64,8 @@ class Stopped:
     paused: int
     seconds: float
     rows: float
+    paused_seconds: float = 0.0
+    paused_rows: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +83,7 @@ def outlook(facts: Facts) -> Outlook | None:
     objectives are searched for."""
     if facts.alone or facts.study.second is not None:
         return None
-    study, ended = facts.study, len(stopping.counting(facts.trials))
+    study, ended = facts.study, len(counting(facts.trials))
     size = _grid_size(facts.lock.space) if study.sampler == "grid" else math.inf
     wanted = int(min(study.n_trials, size))
     planned = ended < wanted
@@ -119,10 +125,25 @@ def _stopped(facts: Facts, states: tuple[stopping.Outlook, ...], left: int) -> S
         return None
     paused = len(facts.paused)
     left = max(left - paused, 0)
-    costs = [trial.outcome.cost for trial in stopping.counting(facts.trials)]
-    seconds = math.fsum(cost.seconds for cost in costs) / len(costs)
-    rows = sum(cost.samples for cost in costs) / len(costs)
-    return Stopped(rule, getattr(facts.study.stop, rule), left, paused, seconds * left, rows * left)
+    begun = [*counting(facts.trials), *facts.paused_records]
+    spent = total([trial.outcome.cost for trial in begun])
+    seconds, rows = (amount / len(begun) * left for amount in (spent.seconds, spent.samples))
+    part = _steps_left(facts, begun, spent) / max(spent.steps, 1)
+    return Stopped(
+        rule, getattr(facts.study.stop, rule), left, paused, seconds, rows,
+        paused_seconds=part * spent.seconds, paused_rows=part * spent.samples,
+    )  # fmt: skip
+
+
+def _steps_left(facts: Facts, begun: Sequence[TrialRecord], spent: Cost) -> float:
+    """Return the most steps that the paused trials would have trained: racing trains a part of the
+    steps of all trials, and another pruner may train all of them."""
+    waiting = sum(trial.total_steps - trial.outcome.cost.steps for trial in facts.paused_records)
+    if facts.study.pruner != "racing":
+        return waiting
+    budget = float(facts.study.pruner_options.get("budget") or BUDGET)
+    allowed = budget * sum(trial.total_steps for trial in begun) - spent.steps
+    return max(min(waiting, allowed), 0.0)
 
 
 def _grid_size(space: Mapping[str, Any]) -> float:

@@ -11,6 +11,7 @@ from sweep.analysis.experiment import Weights, weights
 from sweep.analysis.facts import Facts, Point
 from sweep.config.published import PublishedConfig, PublishedTraining, PublishedTrial
 from sweep.config.schema import Scalar
+from sweep.records.counted import counting
 from sweep.records.final import FinalRecord
 from sweep.records.trial import Metrics, TrialRecord
 
@@ -284,7 +285,7 @@ def _differences(facts: Facts, known: PublishedConfig, matched: Sequence[TrialRe
     path, made, held = facts.lock.model.path, weights(facts.config.model), facts.lock.data.rows
     other = bool(known.model) and (path != known.model or made != "pretrained")
     rows = {split: (wanted, held.get(split)) for split, wanted in known.rows.items() if held.get(split) != wanted}
-    counts = (len(known.trials), len(facts.trials))
+    counts = (len(known.trials), len(counting(facts.trials)))
     best, alone = facts.best, len(known.trials) == 1
     beaten = alone and best is not None and matched[0] not in (None, best)
     return Differences(

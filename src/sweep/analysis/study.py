@@ -22,6 +22,7 @@ from sweep.analysis.scores import TestScores, scores
 from sweep.analysis.selection import Selection, selection
 from sweep.analysis.trials import Progress, Trials, progress, trials
 from sweep.analysis.winner import Overtaken, Winner, overtaken, winner
+from sweep.records.counted import counting
 from sweep.records.final import Parameters
 from sweep.records.spent import Limited, Spent, limited
 
@@ -112,7 +113,9 @@ def _state(facts: Facts) -> State:
     half done."""
     if facts.running:
         return "running"
-    without_winner = len(facts.trials) >= facts.study.n_trials and not any(trial.best for trial in facts.trials)
+    without_winner = len(counting(facts.trials)) >= facts.study.n_trials and not any(
+        trial.best for trial in facts.trials
+    )
     lacks = not without_winner and ("retraining" in _missing(facts) or "refit" in _missing(facts))
     return "interrupted" if lacks or facts.unfinished or facts.put_away else "finished"
 

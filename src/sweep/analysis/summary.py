@@ -5,19 +5,22 @@ from __future__ import annotations
 from sweep.analysis.facts import Facts
 from sweep.analysis.outlook import outlook
 from sweep.analysis.pareto import pareto
+from sweep.analysis.trials import progress
 from sweep.records.final import FinalRecord
-from sweep.records.trial import Completed, Failed, Pruned
 
 Summary = dict[str, float | int | str]
 
 
 def study_summary(facts: Facts) -> Summary:
-    """Return `study/…` of the search, `cost/…` of all that was trained, and of the winner
-    `eval/…`, `test/…`, `baseline/…`, `params/…` and, where there was one, `refit/…`, without gaps.
-    """
-    found: Summary = {"study/metric": facts.metric, "study/trials": len(facts.trials)}
-    for kind, name in ((Completed, "completed"), (Pruned, "pruned"), (Failed, "failed")):
-        found[f"study/{name}"] = sum(isinstance(trial.outcome, kind) for trial in facts.trials)
+    """Return `study/…` of the search, with the numbers of trials as in the report, `cost/…` of all
+    that was trained, and of the winner `eval/…`, `test/…`, `baseline/…`, `params/…` and, where
+    there was one, `refit/…`, without gaps."""
+    held = progress(facts)
+    found: Summary = {
+        "study/metric": facts.metric, "study/trials": held.counted, "study/completed": held.completed,
+        "study/pruned": held.pruned, "study/failed": held.failed, "study/stopped": held.stopped,
+        "study/paused": len(held.paused), "study/put_away": len(held.put_away),
+    }  # fmt: skip
     final, best = facts.final, facts.best
     found |= facts.spent.account | _outlook(facts) | _warm_start(facts)
     if final is None and best is None:
@@ -104,8 +107,8 @@ def _refitted(final: FinalRecord) -> Summary:
 
 
 def _calibrated(final: FinalRecord) -> Summary:
-    """Return the temperature, and the expected calibration error before and after; empty without a
-    calibration."""
+    """Return the temperature, the limit at which it stopped, if it did, and the expected
+    calibration error before and after; empty without a calibration."""
     known = final.calibration
     if known is None:
         return {}
@@ -114,7 +117,8 @@ def _calibrated(final: FinalRecord) -> Summary:
         "test_after": known.test_after,
     }  # fmt: skip
     found: Summary = {f"calibration/ece_{name}": side.ece for name, side in sides.items() if side is not None}
-    return {"calibration/temperature": known.temperature, **found}
+    stopped: Summary = {} if known.stopped_at is None else {"calibration/stopped_at": known.stopped_at}
+    return {"calibration/temperature": known.temperature, **stopped, **found}
 
 
 def _chosen(final: FinalRecord) -> Summary:

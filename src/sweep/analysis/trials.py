@@ -13,6 +13,7 @@ from sweep.analysis.observations import Ending, Fit, Movement, ending, finite, f
 from sweep.config.metrics import metric_names
 from sweep.config.objective import LOSS
 from sweep.config.schema import Scalar, Task
+from sweep.records.counted import counting
 from sweep.records.trial import Completed, Cost, Failed, Metrics, Pruned, TrialRecord, best_metrics, ranked
 from sweep.search.score_error import standard_error
 
@@ -177,7 +178,7 @@ def trials(facts: Facts) -> Trials:
 def progress(facts: Facts, *, stopped: bool = False) -> Progress:
     """Return how far the study has come. With `stopped`, `study.stop` lets no further trial
     start."""
-    counted = [t for t in facts.trials if not (isinstance(t.outcome, Failed) and t.outcome.again)]
+    counted = counting(facts.trials)
     kinds = {kind: [t for t in counted if isinstance(t.outcome, kind)] for kind in (Completed, Pruned, Failed)}
     reasons: dict[str, int] = {}
     for trial in sorted(kinds[Failed], key=lambda trial: trial.state):

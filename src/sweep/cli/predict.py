@@ -4,7 +4,6 @@ standard input."""
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -23,6 +22,7 @@ from sweep.data.raw import listed
 from sweep.data.stream import TextFormat, Window
 from sweep.engine.numerics import tell_libraries
 from sweep.errors import Fault, Interrupted, UserError, disk_failure, reported
+from sweep.outputs import drop_output
 from sweep.predict.columns import Added
 from sweep.predict.labelling import label_rows
 from sweep.predict.output import Shape, Writer, file_writer, out_faults, stream_writer, unfinished
@@ -195,7 +195,7 @@ def _open_pipe() -> Iterator[None]:
     try:
         yield
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains as it ends
+        drop_output()  # else Python complains as it ends
         raise SystemExit(0) from None
 
 

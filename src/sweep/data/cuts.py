@@ -50,9 +50,8 @@ def cut_off(
 
 def _by_time(name: str, columns: Columns, indices: Indices, one: Cut) -> tuple[Indices, Indices, Sequence[str]]:
     if not columns.times:
-        raise UserError.of(
-            "dataset.time_column", f"is {name}, but the {one.source} rows, which are cut, have no such column"
-        )
+        rule = f"is {name}, but the {one.source} rows, which are cut, have no such column"
+        raise UserError.of("dataset.time_column", f"{rule}; name a column that they have, or null")
     times, size = {index: columns.times[index] for index in indices}, newest_size(one.ratio, len(indices))
     try:
         kept, off = cut_newest(indices, size, times)
@@ -67,9 +66,8 @@ def _by_group(
     config: DatasetConfig, name: str, columns: Columns, indices: Indices, one: Cut
 ) -> tuple[Indices, Indices, Sequence[str]]:
     if not columns.groups:
-        raise UserError.of(
-            "dataset.group_column", f"is {name}, but the {one.source} rows, which are cut, have no such column"
-        )
+        rule = f"is {name}, but the {one.source} rows, which are cut, have no such column"
+        raise UserError.of("dataset.group_column", f"{rule}; name a column that they have, or null")
     labels = {index: (columns.labels[index] or ()) if config.stratify else () for index in indices}
     groups, size = {index: columns.groups[index] for index in indices}, newest_size(one.ratio, len(indices))
     try:

@@ -16,9 +16,8 @@ from sweep.engine.evaluation import Predictions
 from sweep.engine.metrics import Labels, Scores
 from sweep.engine.reliability import reliability
 from sweep.engine.row_losses import row_losses
-from sweep.records.calibration import Calibration
+from sweep.records.calibration import LEAST, MOST, Calibration, limit_reached
 
-LEAST, MOST = 0.01, 100.0  # temperatures between which one is looked for
 _FOLDS = 5
 _FEWEST = 10  # rows for cross-fitting
 _SEED = 0
@@ -26,7 +25,8 @@ _SEED = 0
 
 def fit(task: Task, scores: Scores, labels: Labels) -> float:
     """Return the temperature with the lowest negative log-likelihood on these rows, one for all
-    labels of a multi-label task too. The likelihood has one maximum.
+    labels of a multi-label task too. The likelihood has one maximum. Where that is beyond `LEAST`
+    or `MOST`, the temperature is close to it (`limit_reached`).
 
     Return 1 where the scores decide every row rightly: the lower the temperature, the likelier the
     labels, so that nothing can be fitted.
@@ -55,6 +55,7 @@ def calibration(task: Task, scores: Scores, labels: Labels, *, folds: Sequence[i
         folds=len(parts),
         before=reliability(task, scores, labels),
         after=reliability(task, after, labels),
+        stopped_at=limit_reached(temperature),
     )
 
 

@@ -21,7 +21,7 @@ from sweep.final.reading import Decisions, baselines, decisions, read_test, shar
 from sweep.final.retrain import refit_plan, retrain_plan, scored, train, watched
 from sweep.final.watch import Watch
 from sweep.records.final import Confirmation, FinalRecord, Refit, RetrainRecord
-from sweep.records.same_evals import same_evals
+from sweep.records.same_rows import same_rows
 from sweep.records.snapshots import refit_key, retrain_key
 from sweep.records.store import Store, refit_dir
 from sweep.records.trial import Completed, EvalPoint, Step, TrialPlan, TrialRecord
@@ -159,7 +159,7 @@ def _known(session: Session, one: Chosen) -> FinalRecord | None:
     known = session.store.final(one.folder)
     if known is None or known.number != one.record.number:
         return None
-    return known if same_evals(known.trial_evals, one.record.outcome.evals) else None
+    return known if same_rows(known.trial_evals, one.record.outcome.evals) else None
 
 
 def _retrained_before(session: Session, one: Chosen, known: FinalRecord | None) -> RetrainRecord | None:
@@ -169,7 +169,7 @@ def _retrained_before(session: Session, one: Chosen, known: FinalRecord | None) 
     if known is not None:
         store.write_retraining(known.retraining, store.final_events(one.folder))
     again = store.retraining(one.record.number)
-    if again is None or not same_evals(again.trial_evals, one.record.outcome.evals):
+    if again is None or not same_rows(again.trial_evals, one.record.outcome.evals):
         return None
     session.view.say(f"trial {again.number} was retrained already; what is left is its refit")
     _complete_retraining(session, again, store.retrain_dir(again.number), one.record.params)

@@ -128,16 +128,26 @@ def _start(config: Config, folder: Path) -> None:
         raise UserError.of("launcher.workers", rule)
     paths = filter(None, (str(PACKAGE.parent), os.environ.get("PYTHONPATH")))
     try:
-        with _environment(PYTHONPATH=os.pathsep.join(paths), **_OF_WORKERS):
+        with _environment(PYTHONPATH=os.pathsep.join(paths), **_OF_WORKERS), _hangups_ignored():
             ray.init(
                 address="local", num_cpus=workers, num_gpus=gpus, include_dashboard=False, log_to_driver=False,
                 logging_level=logging.ERROR, object_store_memory=_STORE, _node_ip_address=_LOOPBACK,
                 _temp_dir=str(folder),
             )  # fmt: skip
     except Exception as error:
-        raise UserError.of(
-            "launcher", f"is local, but Ray cannot be started here: {_in_one_line(str(error))}"
-        ) from None
+        rule = f"is local, but Ray cannot be started here: {_in_one_line(str(error))}"
+        raise UserError.of("launcher", f"{rule}; launcher=inline trains in this process, without Ray") from None
+
+
+@contextmanager
+def _hangups_ignored() -> Iterator[None]:
+    """Ignore SIGHUP within the context, and in all processes that are started there: where a
+    terminal is closed, the coordinator puts the trials away, and needs its workers for that."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def _gpus(config: Config) -> int:

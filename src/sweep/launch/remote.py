@@ -66,9 +66,8 @@ class Remote:
             except WorkerLostError as error:
                 self.lines.say(str(error))
                 lost.append(str(error))
-        raise UserError.of(
-            "launcher", f"one worker after the other was lost while it was asked about the trials: {lost[-1]}"
-        )
+        rule = f"one worker after the other was lost while it was asked about the trials: {lost[-1]}"
+        raise UserError.of("launcher", f"{rule}. Look at what ends the workers, such as the limit of their memory")
 
     def engine(self, search: Search) -> Engine:
         return RemoteEngine(self.team, search, self.limit, self.lines.say)

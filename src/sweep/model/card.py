@@ -22,6 +22,7 @@ from sweep.model import markdown, standard
 from sweep.model.base import auto_class
 from sweep.model.manifest import Manifest
 from sweep.model.paths import resolve
+from sweep.records.calibration import limit_reached
 from sweep.records.final import Refit
 from sweep.records.trial import Metrics
 
@@ -85,6 +86,7 @@ def card(
     body = _environment().get_template("card.md.j2").render(
         values, metrics=metrics, own_metrics=own, trial_metrics=of_trial, refit=refit, loading=loading,
         folds=config.dataset.folds,
+        stopped_at=None if manifest.temperature is None else limit_reached(manifest.temperature),
     )  # fmt: skip
     return ModelCard(f"---\n{_data(config, manifest, own, loading).to_yaml()}\n---\n\n{body.strip()}\n")
 

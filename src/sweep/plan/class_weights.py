@@ -34,7 +34,8 @@ def _faults(config: Config, names: Sequence[str], lacking: str) -> Iterator[tupl
     weights, tau = trainer.class_weights, trainer.logit_adjustment_tau
     if isinstance(weights, tuple) and len(weights) != len(names):
         order = listed(names, _NAMED)
-        yield WEIGHTS, f"has {len(weights)} weights, but the data has {len(names)} labels, in this order: {order}"
+        rule = f"has {len(weights)} weights, but the data has {len(names)} labels, in this order: {order}"
+        yield WEIGHTS, f"{rule}; give one weight for each of them, or balanced"
     if weights == "balanced" and lacking:
         yield WEIGHTS, f"is balanced, but {lacking}; give a list of weights, or leave the labels out of the data"
     if tau > 0 and lacking:

@@ -34,7 +34,7 @@ def notes(experiment: Experiment, lengths: TrialLengths, scored: int) -> Iterato
     yield from doubtful_direction(config)
     yield from weighed_twice(config, space)
     yield from not_learnt(study, space)
-    yield from idle_stop(study, space, scored)
+    yield from idle_stop(lengths.corners, space, scored)
     yield from unfit_pairs(experiment) if searched else ()
     yield from cut_warmups(config, space, lengths)
     yield from long_warmups(config, lengths if searched else TrialLengths([config], lengths.rows))

@@ -49,9 +49,15 @@ def second_objective(config: Config) -> Iterator[tuple[str, str]]:
     study = config.study
     if study.second_metric is None:
         if study.second_direction is not None:
-            yield "study.second_direction", f"is {study.second_direction}, but there is no study.second_metric"
+            yield (
+                "study.second_direction",
+                f"is {study.second_direction}, but there is no study.second_metric; leave it out",
+            )
         if study.choose_within:
-            yield "study.choose_within", f"is {study.choose_within:g}, but counts only with two objectives"
+            rule = (
+                f"is {study.choose_within:g}, but counts only with two objectives; leave it out, or name a second one"
+            )
+            yield "study.choose_within", f"{rule}, as in study.metric=[{study.metric},cost/seconds]"
         return
     yield from _second_metric(config, study.second_metric)
     if study.pruner not in OF_TWO_OBJECTIVES:

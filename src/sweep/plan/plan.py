@@ -5,7 +5,8 @@ One message names all faults. Nothing here imports torch, so that a mistake is t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
@@ -66,6 +67,15 @@ class Plan:
     def origin(self) -> Origins:
         """Return the lookup of the place where the user set a value."""
         return self.experiment.origin
+
+    @contextmanager
+    def naming_origins(self) -> Iterator[None]:
+        """Add to the faults of an error within the context where the user set their values."""
+        try:
+            yield
+        except UserError as error:
+            faults = error.faults
+            raise UserError([replace(one, origin=one.origin or self.origin(one.path)) for one in faults]) from None
 
     @property
     def command(self) -> str:

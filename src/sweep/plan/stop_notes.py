@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-from sweep.config.schema import StudyConfig
+from sweep.config.schema import Config, StudyConfig
 from sweep.config.space import Space
-from sweep.plan.pausing import pauses
+from sweep.plan.pausing import trained_part
 from sweep.search.gain import LEAST_TRIALS
 from sweep.search.pruners import trials_of_each
 
 
-def idle_stop(study: StudyConfig, space: Space, scored: int) -> Iterator[str]:
+def idle_stop(corners: Sequence[Config], space: Space, scored: int) -> Iterator[str]:
     """Yield a note on each rule that cannot end the search before it has all its trials."""
+    study = corners[0].study
     trials, stop = trials_of_each(study, space), study.stop
     each = f" of each {study.compare_by}" if study.compare_by else ""
     if study.n_trials == 1:
         return
     if stop.patience is not None and stop.patience >= trials:
         yield f"study.stop.patience is {stop.patience}, which ends no search of {_count(trials)}{each}"
-    if stop.on and pauses(study, scored):
+    if stop.on and (part := trained_part(corners, space, scored)) < 1:
         yield (
-            "study.stop is set, but study.pruner is racing, which begins all trials before one completes: a rule saves "
-            "only the rest of paused trials; with study.pruner=median it saves whole trials"
+            f"study.stop is set, but study.pruner={study.pruner} begins all {trials} trials{each} before one completes, and "
+            f"trains at most {100 * part:.0f} % of their steps in all: a rule saves what is left of these when it holds, and "
+            "no trial; with study.pruner=median it saves whole trials"
         )
     if stop.expected_gain is not None and trials <= LEAST_TRIALS:
         yield (

@@ -29,9 +29,12 @@ def _faults(config: Config) -> Iterator[tuple[str, str]]:
     if not study.warm_start:
         return
     if study.space is None:
-        yield _KEY, "is set, but nothing is searched (study.space is null)"
+        yield _KEY, "is set, but nothing is searched (study.space is null); leave it out"
     if study.sampler == "grid":
-        yield _KEY, "is set, but study.sampler is grid, which tries every point as it is"
+        yield (
+            _KEY,
+            "is set, but study.sampler is grid, which tries every point as it is; leave it out, or use study.sampler=tpe",
+        )
     try:
         known = recorded_runs(own)
     except UserError as error:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+LEAST, MOST = 0.01, 100.0  # temperatures between which one is looked for
+_NEAR = 1e-3  # of a limit, relative: the search for the best one stops beside it
+
 
 @dataclass(frozen=True, slots=True)
 class Bin:
@@ -33,7 +36,9 @@ class Calibration:
     `before` is of the validation rows without the temperature. `after` is of the same rows, each
     with a temperature that was fitted without it (cross-fitting in `folds` parts; with 1 the rows
     were too few, and `after` is of the rows of the fit). `test_before` and `test_after` are of the
-    test rows without and with `temperature`, None before the test reading.
+    test rows without and with `temperature`, None before the test reading. `stopped_at` is the
+    limit (`LEAST` or `MOST`) at which the temperature stopped without having fitted best; None
+    where it fitted best, and in older records.
     """
 
     temperature: float
@@ -43,3 +48,9 @@ class Calibration:
     after: Reliability
     test_before: Reliability | None = None
     test_after: Reliability | None = None
+    stopped_at: float | None = None
+
+
+def limit_reached(temperature: float) -> float | None:
+    """Return the limit at which the search for a temperature stopped; None where it found one."""
+    return next((limit for limit in (LEAST, MOST) if abs(temperature / limit - 1) < _NEAR), None)

@@ -9,6 +9,8 @@ from pathlib import Path
 
 from sweep.errors import naming
 
+_TRIES = 3
+
 
 def write_whole(path: Path, data: str | bytes, *, sync: bool = True) -> None:
     """Replace the file at `path`, and make its folder. The content is on the disk when this
@@ -20,19 +22,27 @@ def write_whole(path: Path, data: str | bytes, *, sync: bool = True) -> None:
     scratch = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     with naming(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with scratch.open("wb") as file:
-                file.write(data.encode() if isinstance(data, str) else data)
-                file.flush()
-                if sync:
-                    os.fsync(file.fileno())
-            scratch.replace(path)
-        except OSError:
-            with suppress(OSError):
-                scratch.unlink(missing_ok=True)
-            raise
+        for more in reversed(range(_TRIES)):
+            try:
+                _write(scratch, data.encode() if isinstance(data, str) else data, sync=sync)
+                scratch.replace(path)
+                break
+            except OSError as error:
+                with suppress(OSError):
+                    scratch.unlink(missing_ok=True)
+                # A process that repairs the run directory meanwhile deletes temporary files.
+                if not (more and isinstance(error, FileNotFoundError)):
+                    raise
         if sync:
             _sync_folder(path.parent)
+
+
+def _write(path: Path, data: bytes, *, sync: bool) -> None:
+    with path.open("wb") as file:
+        file.write(data)
+        file.flush()
+        if sync:
+            os.fsync(file.fileno())
 
 
 def sync_file(path: Path) -> None:

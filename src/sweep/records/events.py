@@ -44,7 +44,7 @@ def events_path(folder: Path) -> Path:
 
 
 def line_of(event: Step | EvalPoint) -> str:
-    """Return the line of a row, without a line break. Equal rows have equal lines."""
+    """Return the line of a row, without a line break."""
     kind = "train" if isinstance(event, Step) else "eval"
     return json.dumps({"type": kind, **_ROW.dump_python(event, mode="json", exclude={"seconds"})})
 

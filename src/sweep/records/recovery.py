@@ -29,7 +29,7 @@ def recover(store: Store) -> list[str]:
     be read.
 
     Return a line for each renamed record. Only the process that holds the run directory may call
-    this.
+    this. Another one may write a report meanwhile: `write_whole` writes again what is deleted.
     """
     for folder in (store.scratch, *store.root.glob("wandb-mock/incoming/*/")):
         shutil.rmtree(folder, ignore_errors=True)

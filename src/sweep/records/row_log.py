@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from sweep.records.events import append_row, line_of, mended_rows, replace_rows
+from sweep.records.events import append_row, mended_rows, replace_rows
+from sweep.records.same_rows import same_row
 from sweep.records.trial import EvalPoint, Step
 
 Row = Step | EvalPoint
@@ -42,7 +43,7 @@ class RowLog:
     def differs(self, row: Row) -> bool:
         """Return whether there is another row of the same kind and step."""
         former = self._former(row)
-        return former is not None and line_of(former) != line_of(row)
+        return former is not None and not same_row(former, row)
 
     def add(self, row: Row) -> bool:
         """Keep a row. Return False for one that is there already."""

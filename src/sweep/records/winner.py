@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sweep.errors import UserError, closest
+from sweep.records.counted import counting
 from sweep.records.final import FinalRecord
 from sweep.records.lock import Lock
 from sweep.records.store import Store
@@ -80,7 +81,7 @@ def _chosen(root: Path, key: str, choice: str | None, there: Mapping[str, object
 
 
 def _without_winner(store: Store, lock: Lock) -> str:
-    trials, wanted = store.trials(), lock.config.study.n_trials
+    trials, wanted = counting(store.trials()), lock.config.study.n_trials
     completed = sum(isinstance(trial.outcome, Completed) for trial in trials)
     count = f"{len(trials)} of {wanted} trials have ended, and {completed} of them completed"
     if len(trials) >= wanted and not completed:

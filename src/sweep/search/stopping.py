@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from sweep.config.metrics import BY_TASK, proportion
 from sweep.config.objective import LOSS, Objective
 from sweep.config.schema import DatasetConfig, Scalar, StudyConfig, Task
-from sweep.records.trial import Failed, TrialRecord, best_metrics, ranked
+from sweep.records.counted import counting
+from sweep.records.trial import TrialRecord, best_metrics, ranked
 from sweep.search.gain import Gain, expected_gain
 from sweep.search.score_error import standard_error
 
@@ -46,12 +47,6 @@ def outlooks(
         share = wanted // len(choices) + (place < wanted % len(choices))
         found.append(_outlook(choice, own, study.objective, scale, share - len(counting(own))))
     return tuple(found)
-
-
-def counting(records: Sequence[TrialRecord]) -> list[TrialRecord]:
-    """Return the trials that count towards `study.n_trials`, in the order in which they ended."""
-    found = [record for record in records if not (isinstance(record.outcome, Failed) and record.outcome.again)]
-    return sorted(found, key=lambda record: (record.finished, record.number))
 
 
 def held_rule(study: StudyConfig, states: Sequence[Outlook]) -> str:

@@ -33,6 +33,7 @@ class Budget:
     _device_seconds: float = 0.0
     _known: dict[int, float] = field(default_factory=dict)  # seconds of each trial that were counted
     _noted: float = -math.inf
+    _since: tuple[float, float] | None = None  # the time of the first count, and the device seconds then
 
     @classmethod
     def open(cls, limits: BudgetConfig, store: Store, started: Callable[[], int]) -> Budget:
@@ -60,6 +61,8 @@ class Budget:
             before = 0.0 if plan.snapshot is None else plan.snapshot.seconds
         self._device_seconds += max(seconds - before, 0.0)
         self._known[plan.number] = max(seconds, before)  # less until the engine has taken up the snapshot
+        if self._since is None:
+            self._since = time.monotonic(), self._device_seconds
         if time.monotonic() - self._noted > _NOTED_EVERY:
             self.note()
 
@@ -77,9 +80,29 @@ class Budget:
 
     @property
     def seconds_left(self) -> float | None:
-        """Return the wall-clock seconds that the search may still take; None without a limit."""
-        limit = self.limits.seconds
-        return None if limit is None else max(limit - self.spent.seconds, 0.0)
+        """Return the wall-clock seconds that the search may still take; None without a limit of
+        time, or before it is known how many devices train."""
+        spent, limits, devices = self.spent, self.limits, self._devices
+        left = [] if limits.seconds is None else [limits.seconds - spent.seconds]
+        if limits.device_hours is not None and devices > 0:
+            left.append((3600 * limits.device_hours - spent.device_seconds) / devices)
+        return max(min(left), 0.0) if left else None
+
+    @property
+    def trials_left(self) -> int | None:
+        """Return the number of trials that may still start; None without a limit."""
+        limit = self.limits.trials
+        return None if limit is None else max(limit - self.started(), 0)
+
+    @property
+    def _devices(self) -> float:
+        """Return the number of devices that have trained at once, on average; 0 where nothing was
+        trained yet."""
+        if self._since is None:
+            return 0.0
+        moment, before = self._since
+        elapsed = time.monotonic() - moment
+        return (self._device_seconds - before) / elapsed if elapsed > 0 else 0.0
 
     @property
     def used_up(self) -> tuple[str, ...]:

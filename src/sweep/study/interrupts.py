@@ -1,5 +1,5 @@
-"""Ctrl-C and SIGTERM before a study runs: they end the program at once, with one line and exit
-code 130."""
+"""Ctrl-C, SIGTERM and SIGHUP before a study runs: they end the program at once, with one line and
+exit code 130."""
 
 from __future__ import annotations
 
@@ -7,21 +7,24 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from threading import Timer
 from types import FrameType
 
 from sweep.errors import STOPPED_AT_ONCE
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _RESEND_AFTER = 0.05  # seconds
 
 
 @contextmanager
 def handled(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
-    """Handle both signals with `handler` within the context, and restore the former handlers after
-    it."""
-    before = {number: signal.signal(number, handler) for number in SIGNALS}
+    """Handle the signals that stop the program with `handler` within the context, and restore the
+    former handlers after it. SIGHUP, which comes where a terminal is closed, stays ignored where
+    the caller ignores it (`nohup`)."""
+    ignored = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    numbers = [number for number in _SIGNALS if not (ignored and number == signal.SIGHUP)]
+    before = {number: signal.signal(number, handler) for number in numbers}
     try:
         yield
     finally:
@@ -86,8 +89,9 @@ def at_once() -> Iterator[None]:
     """
 
     def end(_number: int, _frame: FrameType | None) -> None:
-        sys.stdout.flush()
-        os.write(sys.stderr.fileno(), f"{STOPPED_AT_ONCE}\n".encode())
+        with suppress(OSError):  # the terminal may be gone
+            sys.stdout.flush()
+            os.write(sys.stderr.fileno(), f"{STOPPED_AT_ONCE}\n".encode())
         os._exit(130)
 
     with handled(end):

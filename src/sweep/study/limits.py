@@ -37,6 +37,20 @@ class Limits:
         """Return whether trials may start by `study.timeout`."""
         return self.timeout is None or time.monotonic() - self.began < self.timeout
 
+    @property
+    def seconds_left(self) -> float | None:
+        """Return the wall-clock seconds that the search may still take, by `study.timeout` and the
+        budget; None without a limit of time."""
+        left = [] if self.timeout is None else [max(self.timeout - (time.monotonic() - self.began), 0.0)]
+        left += [] if (in_budget := self.budget.seconds_left) is None else [in_budget]
+        return min(left, default=None)
+
+    def most(self, begun: int) -> int | None:
+        """Return the number of trials that the study can come to, of which `begun` have ended, run
+        or go on later; None without a limit."""
+        left = self.budget.trials_left
+        return None if left is None else begun + left
+
     def allow(self, *, begun: bool) -> bool:
         """Return whether one more trial may run: a new one, or one that was `begun` before."""
         budget = self.budget

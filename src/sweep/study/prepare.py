@@ -66,8 +66,7 @@ def prepare(plan: Plan, launcher: Launcher | None = None) -> Plan:
     faults += found.optimizers
     dry = plan.config.study.dry_run
     if faults or (machine and not dry):
-        all_of_them = (*faults, *machine)
-        raise UserError([replace(fault, origin=fault.origin or plan.origin(fault.path)) for fault in all_of_them])
+        raise UserError([*faults, *machine])
     looked = _look_at_rows(plan, configs)
     notes = [*(f"this machine cannot run it: {fault}" for fault in dict.fromkeys(machine)), *dict.fromkeys(notes)]
     notes += [

@@ -104,6 +104,7 @@ class _Loop:
         """End the trials of an earlier process in Optuna by their records. Those without one
         wait to go on, or are paused."""
         self.waiting = Recovery(self.session, self.optuna_study, self.snapshots, self.paused).run()
+        self._count_stopped()
 
     def shelved(self) -> str:
         """Return the numbers of trials that wait to go on and that are paused, in words."""
@@ -118,8 +119,12 @@ class _Loop:
     @property
     def lacks_points(self) -> bool:
         """Return whether there are fewer trials than wanted, those that go on later included."""
-        begun = len(self.running) + len(self.waiting) + len(self.paused)
-        return self.optuna_study.counted + begun < self.optuna_study.wanted
+        return self.begun < self.optuna_study.wanted
+
+    @property
+    def begun(self) -> int:
+        """Return the number of trials that have ended, run, wait or are paused."""
+        return self.optuna_study.counted + len(self.running) + len(self.waiting) + len(self.paused)
 
     @property
     def stopped(self) -> bool:
@@ -137,9 +142,8 @@ class _Loop:
 
     def run(self, engine: Engine) -> None:
         self.planner = Planner(self.session.plan, Forecasts.open(self.session), self.feasibility)
-        self.session.view.limited(self.limits.budget.seconds_left)
+        self.session.view.limited(lambda: self.limits.seconds_left)
         self._show_count()
-        self._count_stopped()
         self.session.study_run.open()
         with crashes_recorded(self.session.store, self.running, self.snapshots, self._settled, self._close):
             engine.run(self._next, self._step, self._evaluated, self._ended, self._snapshot)
@@ -369,7 +373,9 @@ class _Loop:
             if best and isinstance(best.outcome, Completed)
             else None
         )
-        self.session.view.count(self.optuna_study.counted, self.optuna_study.wanted, best, value)
+        self.session.view.count(
+            self.optuna_study.counted, self.optuna_study.wanted, best, value, most=self.limits.most(self.begun)
+        )
 
 
 def _title(plan: TrialPlan) -> str:

@@ -1,5 +1,5 @@
-"""Ctrl-C and SIGTERM while a study runs: after the first one the step is finished, a second one
-stops at once."""
+"""Ctrl-C, SIGTERM and SIGHUP while a study runs: after the first one the step is finished, a
+second one stops at once."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
 
-from sweep.study.interrupts import SIGNALS, handled
+from sweep.study.interrupts import handled
 
 
 @dataclass(slots=True)
@@ -25,18 +25,17 @@ class StopFlag:
 
 @contextmanager
 def stop_on_signals() -> Iterator[StopFlag]:
-    """Set the returned flag on Ctrl-C and on SIGTERM, which Slurm and Kubernetes send before they
-    kill a process."""
+    """Set the returned flag on Ctrl-C, on SIGTERM, which Slurm and Kubernetes send before they
+    kill a process, and on SIGHUP, which the system sends where the terminal is closed. SIGHUP is
+    never a second signal: a shell that ends sends it again."""
     flag = StopFlag()
 
-    def first(_number: int, _frame: FrameType | None) -> None:
-        flag.raised = True
-        for number in SIGNALS:
-            signal.signal(number, second)
+    def came(number: int, _frame: FrameType | None) -> None:
+        if not flag.raised:
+            flag.raised = True
+        elif number != signal.SIGHUP:
+            flag.at_once = True
+            raise KeyboardInterrupt
 
-    def second(_number: int, _frame: FrameType | None) -> None:
-        flag.at_once = True
-        raise KeyboardInterrupt
-
-    with handled(first):
+    with handled(came):
         yield flag

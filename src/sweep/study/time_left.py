@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from sweep.config.schema import StudyConfig
@@ -44,7 +44,8 @@ class TimeLeft:
     running: dict[str, Training] = field(default_factory=dict)
     head_starts: dict[str, float] = field(default_factory=dict)  # shares that trials had when they were taken up
     aside: dict[str, float] = field(default_factory=dict)  # shares of the trials that are paused
-    in_budget: float | None = None  # seconds of the search that a budget left when the first training began
+    limit: Callable[[], float | None] = lambda: None  # the seconds that limits leave to the search
+    most: int | None = None  # trials that a budget allows in all
 
     def begin(self, title: str, training: Training, done: int) -> None:
         """Count a training that begins or goes on, when `done` trials have ended."""
@@ -83,21 +84,23 @@ class TimeLeft:
         None if too little was trained to know.
 
         A trial to come takes the mean time of the trials so far: later ones will be pruned too. A
-        paused trial counts with its share, and `part` says how much all of them train. A training
-        after the search takes its steps at the mean speed.
+        paused trial counts with its share, and `part` says how much all of them train. No limit
+        allows the search more than it leaves. A training after the search takes its steps at the
+        mean speed.
         """
         under_way = self._shares(search=True) + sum(self.aside.values())
         far = done - self.done_before + under_way - sum(self.head_starts.values())
         if self.began is None or (far < _ENOUGH and not self.later):
             return None
-        return self._search(far, self.part * wanted - done - under_way) + self._after()
+        wanted_part = self.part * wanted if self.most is None else min(self.part * wanted, self.most)
+        return self._search(far, wanted_part - done - under_way) + self._after()
 
     def _search(self, far: float, to_do: float) -> float:
         searching = to_do > 0 and any(one.search for one in self.running.values())
         took = self._elapsed() if searching else self.search_took
         left = took / far * to_do if to_do > 0 and far > 0 else 0.0
-        limits = [limit - self._elapsed() for limit in (self.study.timeout, self.in_budget) if limit is not None]
-        return max(min([left, *limits]), 0.0)
+        limit = self.limit()
+        return left if limit is None else min(left, limit)
 
     def _after(self) -> float:
         """Return the seconds of the trainings after the search."""

@@ -79,12 +79,16 @@ class View:
         """Print a line that stays, above the live block."""
         self.console.print(text, markup=False, soft_wrap=True)
 
-    def limited(self, seconds: float | None) -> None:
-        """Take into account the seconds that a budget leaves to the search; None for no limit."""
-        self._left.in_budget = seconds
+    def limited(self, seconds: Callable[[], float | None]) -> None:
+        """Take into account the seconds that limits leave to the search; None for no limit."""
+        self._left.limit = seconds
 
-    def count(self, done: int, wanted: int, best: TrialRecord | None, value: float | None) -> None:
-        self._done, self._wanted = done, wanted
+    def count(
+        self, done: int, wanted: int, best: TrialRecord | None, value: float | None, *, most: int | None = None
+    ) -> None:
+        """Show how many of the wanted trials are done, and the best one with its `value`. The
+        study can come to `most` trials, by its budget."""
+        self._done, self._wanted, self._left.most = done, wanted, most
         if best is not None and value is not None:
             self._best = f"best {self.study.metric} {value:.4f} (trial {best.number})"
             self._values = _settings(best)

@@ -92,7 +92,9 @@ class MlflowTracker:
         self.experiment = self._experiment(settings.experiment or scrub_typed(config.study.study_name))
         self._runs: list[MlflowRun] = []
         known = self._store.known_identity()
-        self._left_open = set(self._found("attributes.status = 'RUNNING'")) if known else set()
+        self._left_open = self._found("attributes.status = 'RUNNING'") if known else {}
+        noted = " ".join(self._store.noted_runs() if self._left_open else ())
+        self._unnoted = {run_id for run_id in self._left_open if run_id not in noted}
 
     def open(self, trial: TrialPlan, job_type: JobType = JobType.TRIAL) -> Run:
         name = short_name(trial, job_type)
@@ -107,7 +109,7 @@ class MlflowTracker:
         if not (run_id := _id_at(stopped.address)):
             return None
         self.client.update_run(run_id, status="RUNNING")
-        self._left_open.discard(run_id)
+        self._left_open.pop(run_id, None)
         run = MlflowRun(self, run_id, stopped.job_type)
         self._runs.append(run)
         run.complete(stopped.events)
@@ -123,18 +125,18 @@ class MlflowTracker:
         run = MlflowRun(self, run_id, cut.job_type)
         run.complete(cut.events)
         run.finish(cut.ending)
-        self._left_open.discard(run_id)
+        self._left_open.pop(run_id, None)
         self._runs.append(run)
         return True
 
     def open_study(self, config: Config) -> Run:
         """Return the study's run; that of a resumed study is opened again, and its report and
         summary are replaced."""
-        known = self._found(f"tags.`sweep.job_type` = '{JobType.STUDY}'")
-        if known:
-            self.client.update_run(known[0], status="RUNNING")
-            self._left_open.discard(known[0])
-            run = MlflowRun(self, known[0], JobType.STUDY)
+        known = next(iter(self._found(f"tags.`sweep.job_type` = '{JobType.STUDY}'")), None)
+        if known is not None:
+            self.client.update_run(known, status="RUNNING")
+            self._left_open.pop(known, None)
+            run = MlflowRun(self, known, JobType.STUDY)
             run.know_rows()
             self._runs.append(run)
         else:
@@ -197,18 +199,25 @@ class MlflowTracker:
         return str(self.client.create_experiment(name, artifact_location=place))
 
     def _start(self, name: str, job_type: JobType, tags: Mapping[str, str]) -> MlflowRun:
+        """Return a new run, or one that an earlier process had opened when it was killed, but not
+        noted yet."""
         study = scrub_typed(self._config.study.study_name)
         own = {"sweep.study": study, "sweep.job_type": str(job_type), "sweep.run_dir": self._store.identity()}
-        found = self.client.create_run(self.experiment, run_name=name, tags={**own, **tags})
-        run = MlflowRun(self, str(found.info.run_id), job_type)
+        run_id = next((one for one, known in self._left_open.items() if known == name and one in self._unnoted), None)
+        if run_id is None:
+            found = self.client.create_run(self.experiment, run_name=name, tags={**own, **tags})
+            run_id = str(found.info.run_id)
+        self._left_open.pop(run_id, None)
+        run = MlflowRun(self, run_id, job_type)
         self._runs.append(run)
         return run
 
-    def _found(self, rule: str) -> list[str]:
-        """Return the ids of this run directory's runs in the experiment that match the filter."""
+    def _found(self, rule: str) -> dict[str, str]:
+        """Return the names of this run directory's runs in the experiment that match the filter,
+        by their ids."""
         own = f"tags.`sweep.run_dir` = '{self._store.known_identity()}'"
         found = self.client.search_runs([self.experiment], filter_string=f"{own} and {rule}", max_results=_MOST_RUNS)
-        return [str(run.info.run_id) for run in found]
+        return {str(run.info.run_id): str(run.info.run_name) for run in found}
 
 
 class MlflowRun:
@@ -226,10 +235,12 @@ class MlflowRun:
         return self._owner.address(self.id)
 
     def describe(self, params: Mapping[str, Any]) -> None:
+        """Log the parameters that the run has not yet: MLflow changes none."""
         from mlflow.entities import Param
 
+        there = self._client.get_run(self.id).data.params
         values = {_name(key): str(value)[:_LONGEST] for key, value in params.items() if value is not None}
-        entries = [Param(key, value) for key, value in values.items()]
+        entries = [Param(key, value) for key, value in values.items() if key not in there]
         for start in range(0, len(entries), _AT_ONCE):
             self._client.log_batch(self.id, params=entries[start : start + _AT_ONCE])
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from sweep.config.schema import StudyConfig
-from sweep.records.trial import Metrics, Step, TrialPlan, TrialRecord, ranked
+from sweep.records.trial import Failed, Metrics, Step, TrialPlan, TrialRecord, ranked
 from sweep.track.tracker import JobType
 
 DEVICE_HOURS = "study/device_hours"
@@ -43,6 +43,7 @@ class Standing:
     paused: int = 0
     best: TrialRecord | None = None
     _states: Counter[str] = field(default_factory=Counter)  # of the trials that have ended
+    _stopped: int = 0  # trials that failed on the way, whose points are tried again
     _running: dict[_Key, _Training] = field(default_factory=dict)
     _completed: list[TrialRecord] = field(default_factory=list)  # with two objectives
     _rows: float = 0.0  # trained since the last `metrics`
@@ -75,6 +76,9 @@ class Standing:
 
     def ended(self, record: TrialRecord) -> bool:
         """Count a trial that has ended. Return whether it is the best so far."""
+        if isinstance(record.outcome, Failed) and record.outcome.again:
+            self._stopped += 1
+            return False
         self._states[record.state] += 1
         known = self._completed if self.study.second else [self.best] if self.best else []
         best = next(iter(ranked([*known, record], self.study.objective)), None)
@@ -95,6 +99,7 @@ class Standing:
             "study/trials_pruned": states["pruned"],
             "study/trials_failed": sum(failed.values()),
             "study/trials_ended": states.total(),
+            "study/trials_stopped": self._stopped,
             **{f"study/failed_{reason}": count for reason, count in failed.items()},
             "study/slots_in_use": sum(one.stepped for one in running),
             DEVICE_HOURS: self.device_seconds / 3600,
@@ -105,7 +110,8 @@ class Standing:
         return found | self._speed(seconds)
 
     def __str__(self) -> str:
-        states = ", ".join(f"{count} {state}" for state, count in sorted(self._states.items())) or "none has ended"
+        counts = [f"{count} {state}" for state, count in sorted(self._states.items())] or ["none has ended"]
+        states = ", ".join([*counts, f"{self._stopped} stopped on the way"] if self._stopped else counts)
         if self.best is None or self.best.best is None:
             return f"Trials: {states}."
         score = self.best.best.metrics[self.study.metric]

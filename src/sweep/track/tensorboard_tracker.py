@@ -95,7 +95,8 @@ class TensorboardTracker:
             run.finish(PUT_AWAY)
         if not self._runs:
             return ()
-        count = f"{len(self._runs)} run{'' if len(self._runs) == 1 else 's'}"
+        runs = len({run.address for run in self._runs})  # one that was stopped and went on is one
+        count = f"{runs} run{'' if runs == 1 else 's'}"
         folder = shlex.quote(str(self._folder))
         return f"TensorBoard: {count} in {self._folder}", f"  look: tensorboard --logdir {folder}"
 

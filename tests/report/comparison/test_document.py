@@ -15,7 +15,7 @@ from sweep.analysis.facts import read
 from sweep.config.published import PublishedConfig, PublishedTraining, PublishedTrial
 from sweep.records.final import Candidate, Confirmation, Refit
 from sweep.records.store import Store
-from sweep.records.trial import Cost
+from sweep.records.trial import Cost, Pruned
 from sweep.report.comparison.document import document
 from sweep.report.comparison.figures import curves, figures
 from sweep.report.comparison.summary import rows, summary, summary_lines
@@ -23,7 +23,7 @@ from sweep.report.comparison.write import section, write
 from sweep.report.pictures import draw
 from sweep.report.write import write_report
 
-from ..conftest import evals, part
+from ..conftest import completed, evals, part
 from .conftest import answers, settings
 
 
@@ -101,6 +101,15 @@ def test_costs_count_the_search_and_say_where_devices_differ(three):
     assert (good["trials"], good["samples/s"]) == ("2", "10.0")
     assert good["device-hours in all"] == f"{(1800 + 48) / 3600:.3g}"
     assert "Devices differ" in document(found, ())
+
+
+def test_the_cost_of_a_search_has_that_of_its_paused_trials(three):
+    before = {one.name: one.search.seconds for one in compare(three, samples=100).contestants}
+    waiting = completed(7, [0.5], [1.0], {})
+    Store(three[0].root).write_pause(replace(waiting, outcome=Pruned((), Cost(seconds=5.0))))
+    after = compare(three, samples=100).contestants
+    gained = [one.search.seconds - before[one.name] for one in after]
+    assert sorted(gained) == [0.0, 0.0, 5.0] and all(len(one.trials) == 2 for one in after)
 
 
 def test_failures_are_distinguished_surest_first(comparison):

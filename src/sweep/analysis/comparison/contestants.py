@@ -13,6 +13,7 @@ from sweep.analysis.predictions import Prediction, read_predictions
 from sweep.config.metrics import short_name
 from sweep.config.schema import Config, Scalar, Task
 from sweep.errors import Fault, UserError
+from sweep.records.counted import counting
 from sweep.records.final import FinalRecord
 from sweep.records.lock import Lock
 from sweep.records.store import Store
@@ -40,6 +41,7 @@ class Contestant:
     final: FinalRecord
     predictions: tuple[Prediction, ...]
     trials: tuple[TrialRecord, ...]
+    paused: tuple[TrialRecord, ...] = ()  # trials of the search that did not go on
 
     @property
     def config(self) -> Config:
@@ -66,10 +68,15 @@ class Contestant:
         return self.final.validation
 
     @property
+    def searched(self) -> int:
+        """Return the number of trials of the search, without those that were tried again."""
+        return len(counting(self.trials))
+
+    @property
     def search(self) -> Cost:
         """Return the cost of all trials, and of fresh seeds where there were some."""
         repeats = [self.final.confirmation.cost] if self.final.confirmation else []
-        return total([*(trial.outcome.cost for trial in self.trials), *repeats])
+        return total([*(trial.outcome.cost for trial in (*self.trials, *self.paused)), *repeats])
 
 
 def read_contestants(entries: Sequence[Entry]) -> tuple[tuple[Contestant, ...], list[Fault]]:
@@ -95,15 +102,18 @@ def _run(entry: Entry) -> tuple[Contestant, ...]:
     if store.final_dir not in records:
         rule = "has no winner that was retrained and tested yet; wait for it if it still runs, or run its command again"
         raise UserError.of(str(entry.root), rule)
-    key, trials = lock.config.study.compare_by or "", tuple(store.trials())
+    key, trials, paused = lock.config.study.compare_by or "", store.trials(), store.paused_trials()
     found: list[Contestant] = []
     faults: list[Fault] = []
     for folder, final in records.items():
         method = _typed(final.params[key]) if key in final.params else ""
-        own = tuple(trial for trial in trials if not method or trial.params.get(key) == final.params[key])
+        own, waiting = (
+            tuple(one for one in held if not method or one.params.get(key) == final.params[key])
+            for held in (trials, paused)
+        )
         try:
             predictions = _predictions(folder, final, lock.config.dataset.task)
-            found.append(Contestant(entry.name, method, folder, lock, final, predictions, own))
+            found.append(Contestant(entry.name, method, folder, lock, final, predictions, own, waiting))
         except UserError as error:
             faults += error.faults
     if faults:

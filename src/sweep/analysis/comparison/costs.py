@@ -45,7 +45,7 @@ def costs(comparison: Comparison) -> tuple[Column, ...]:
     spent = [total([one.search, *one.final.costs]) for one in found]
     return known(
         [
-            Column("trials", [len(one.trials) for one in found], unit="count"),
+            Column("trials", [one.searched for one in found], unit="count"),
             Column("search", [cost.seconds for cost in search], "lower", "seconds"),
             Column("training", [cost.train_seconds for cost in final], "lower", "seconds"),
             Column("with evaluations", [cost.seconds for cost in final], "lower", "seconds"),

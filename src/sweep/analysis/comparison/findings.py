@@ -179,7 +179,7 @@ def _gains(comparison: Comparison) -> tuple[Gain, ...]:
 
 def _caveats(comparison: Comparison) -> Caveats:
     found = comparison.contestants
-    trials = {one.name: len(one.trials) for one in found}
+    trials = {one.name: one.searched for one in found}
     bases = tuple(
         Base(
             method=one.name,

@@ -48,7 +48,7 @@ def _method(comparison: Comparison, one: Contestant) -> dict[str, Any]:
         "parameters": {name: getattr(final.parameters, name) for name in ("total", "trainable", "bytes")},
         "training": final.cost,
         "refit": final.refit,
-        "search": {"trials": len(one.trials), **asdict(one.search)},
+        "search": {"trials": one.searched, **asdict(one.search)},
         "tracker_run": final.tracker_run or None,
     }
 

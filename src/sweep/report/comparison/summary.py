@@ -30,7 +30,7 @@ def rows(comparison: Comparison) -> tuple[dict[str, Scalar], ...]:
             "trained": one.final.parameters.trainable,
             "train_seconds": one.final.cost.train_seconds,
             "search_seconds": one.search.seconds,
-            "trials": len(one.trials),
+            "trials": one.searched,
             "refit": one.final.refit is not None,
             "tracked run": one.final.tracker_run,
         }
