@@ -278,7 +278,9 @@ class TrialPlan:
     because the trial is too short for them; `command` repeats the trial. With a `snapshot` the
     training goes on from there. `host` and `worker` are those that train it, as in `Cost`. The
     engine ends a trial that is beyond one of the `limits`, as soon as it knows; a training after
-    the search has none. `fold` is the fold that is trained, from 1; 0 for a whole trial.
+    the search has none. `fold` is the fold that is trained, from 1; 0 for a whole trial. `memory`
+    is the part of the memory for trainings that one of them is predicted to take in a pack; 0
+    where that is not known.
     """
 
     number: int
@@ -292,6 +294,7 @@ class TrialPlan:
     worker: str = ""
     limits: Mapping[str, float] = field(default_factory=dict)
     fold: int = 0
+    memory: float = 0.0
 
     @property
     def key(self) -> tuple[int, int]:

@@ -26,23 +26,31 @@ _AT_ONCE = 2  # trainings, at least, of a pack whose slots are auto
 _QUICK = 1e12  # floating-point operations
 
 
-def look(workspace: Workspace) -> MemoryFacts:
-    """Return what there is on the device of the trials, before a base is loaded."""
+def look(workspace: Workspace, workers: int = 1) -> MemoryFacts:
+    """Return what there is on the device of the trials, before a base is loaded. So many workers
+    share the memory of the host; each has a GPU of its own."""
     device = workspace.base_models.device
-    limit, free, held = memory.capacity(device), memory.free(device), memory.in_use(device)
-    source = "the GPU has" if device.type == "cuda" else host_limit().source
+    held = memory.in_use(device)
+    if device.type == "cuda":
+        workers, limit, free, source = 1, memory.capacity(device), memory.free(device), "the GPU has"
+    else:
+        host = host_limit(workers=workers)
+        limit, free, source = host.bytes, host.free, host.source
     engine, folds = workspace.config.engine, workspace.config.dataset.folds or 1
     at_once = max(_AT_ONCE, folds) if engine.slots == "auto" else engine.slots * folds
+    if engine.name == "trainer":
+        at_once = 1
     asked = engine.memory_limit
     if asked is not None and asked < limit:
         limit, source = int(asked), "engine.memory_limit allows"
-    return MemoryFacts(memory.device_name(device), limit, min(limit, held + free), held, source, asked, at_once)
+    usable = min(limit, held + free)
+    return MemoryFacts(memory.device_name(device), limit, usable, held, source, asked, at_once, workers)
 
 
-def measure(workspace: Workspace, configs: Sequence[tuple[Config, Parameters]]) -> MemoryFacts:
-    """Return what there is on the device, and the footprint of each config by small trainings on
-    it. A config whose small training fails has none."""
-    facts, found = look(workspace), list[Footprint]()
+def measure(workspace: Workspace, configs: Sequence[tuple[Config, Parameters]], workers: int = 1) -> MemoryFacts:
+    """Return what there is on the device (`look`), and the footprint of each config by small
+    trainings on it. A config whose small training fails has none."""
+    facts, found = look(workspace, workers), list[Footprint]()
     for config, account in configs:
         footprint, resident = _footprint(workspace, config, account)
         found += [] if footprint is None else [footprint]
@@ -74,6 +82,7 @@ def _footprint(workspace: Workspace, config: Config, account: Parameters) -> tup
     return Footprint(
         built_by(config), kind(config), tokens, account.trainable, fixed=max(one - int(of_row), 0), row=of_row,
         eval_first=one if of_evaluated else 0, eval_row=of_evaluated, packed=engine == "packed",
+        resident=resident,
     ), resident  # fmt: skip
 
 
