@@ -74,7 +74,8 @@ class Point:
 
 POINTS = (
     Point(rows=16, fitted=True), Point(fitted=True), Point(rows=128, fitted=True), Point(length=32, fitted=True),
-    Point(length=256, fitted=True), Point(rank=128, fitted=True), Point("packed", rows=16, fitted=True), Point("packed", fitted=True),
+    Point(length=256, fitted=True), Point(rank=128, fitted=True),
+    Point("packed", rows=16, fitted=True), Point("packed", fitted=True),
     Point(checkpointing=True), Point(optimizer="sgd"), Point(adapter="full"), Point(adapter="full", optimizer="adafactor"),
     Point(adapter="full", optimizer="adamw_8bit"), Point(adapter="head"), Point(adapter="qlora", rows=16),
     Point(model="gpt2", rows=16),

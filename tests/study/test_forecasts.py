@@ -23,9 +23,9 @@ from sweep.plan.plan import Plan, tokenised_by
 from sweep.records.final import Parameters
 from sweep.records.memory import Footprint, MemoryFacts, read_memory, write_memory
 from sweep.records.trial import Completed, Failed, FailureReason
-from sweep.study.footprints import look, measure
 from sweep.study.does_not_fit import DoesNotFitError
 from sweep.study.feasibility import Feasibility
+from sweep.study.footprints import look, measure
 from sweep.study.forecasts import Forecasts
 from sweep.study.optuna_study import OptunaStudy
 from sweep.study.planner import Planner, Untrainable
