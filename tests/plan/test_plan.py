@@ -113,7 +113,7 @@ def test_a_plan_knows_rows_labels_and_steps() -> None:
         (["optimizer.warmup_steps=inf"], "optimizer.warmup_steps", "is Infinity, but must be a finite number"),
         (["study.pruner=none", "study.pruner_options={foo: 1}"], "study.pruner_options", "study.pruner is none"),
         (["study.seed=-1"], "study.seed", "greater than or equal to 0"),
-        (["+published={trials: [{parms: {}}]}"], "published.trials", "xtra inputs"),
+        (["+published={trials: [{parms: {}}]}"], "published.trials[0].parms", "is not a config key"),
         (["study.storage=study.db"], "study.storage", "must be an address"),
         (["study.storage=sqlite://"], "study.storage", "kept in memory and lost"),
         (["study.storage='postgresql://h/d?sslpassword=hush'"], "study.storage", "holds a password"),
@@ -193,8 +193,9 @@ def test_a_limit_is_named_with_its_own_key_and_the_file_that_set_it(tmp_path: Pa
     assert set(found) == {
         f"study.limits.{name}" for name in ("parameters.trained", "eval.loss", "cost.second", "parameters.total")
     }
-    assert found["study.limits.parameters.trained"] == f"is -1, but must be greater than 0  (from {file})"
-    assert found["study.limits.eval.loss"] == f'is "many", but must be a valid number  (from {file})'
+    named = "study.limits.parameters.trained"
+    assert found[named] == f"{named}: is -1, but must be greater than 0  (from {file})"
+    assert f'is "many", but must be a valid number  (from {file})' in found["study.limits.eval.loss"]
     assert (
         "did you mean cost.seconds?" in found["study.limits.cost.second"]
         and str(file) in found["study.limits.cost.second"]

@@ -136,6 +136,9 @@ def _faults(error: ValidationError, tree: Mapping[str, Any], origin: Origin) -> 
             rules[path] = ["is missing, and must be given"]
             continue
         path, element, left = _inner(path, rest, tree)
+        if found["type"] == "extra_forbidden":
+            rules[path] = ["is not a config key"]
+            continue
         if left:
             members.add(path)
         values.setdefault(path, found["input"])
