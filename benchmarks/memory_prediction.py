@@ -6,8 +6,8 @@ Rows of equal length, two optimizer steps and an evaluation, each training in a 
 own. As at the beginning of a study the prediction comes from small trainings, and the training of
 the whole batch follows. Measured is the most that the process holds on the CPU, and the most that
 is allocated on a GPU. The error is prediction less measurement, in per cent of the measurement.
-Points that are `fitted` chose the factors of the host; the others were held out. A trial is
-refused only where `least`, the lower bound, is beyond what there is.
+No number is fitted to these points. A trial is refused only where `least`, the lower bound, is
+beyond what there is.
 
 With `--mapped` the C library maps each block of 64 KiB or more by itself and gives it back at
 once, so that the process holds what is in use, without gaps: what then is beyond the tensors is
@@ -53,7 +53,6 @@ class Point:
     checkpointing: bool = False
     optimizer: str = "adamw_torch"
     model: str = "minilm"
-    fitted: bool = False
 
     @property
     def name(self) -> str:
@@ -73,15 +72,12 @@ class Point:
 
 
 POINTS = (
-    Point(rows=16, fitted=True), Point(fitted=True), Point(rows=128, fitted=True), Point(length=32, fitted=True),
-    Point(length=256, fitted=True), Point(rank=128, fitted=True),
-    Point("packed", rows=16, fitted=True), Point("packed", fitted=True),
-    Point(checkpointing=True), Point(optimizer="sgd"), Point(adapter="full"), Point(adapter="full", optimizer="adafactor"),
-    Point(adapter="full", optimizer="adamw_8bit"), Point(adapter="head"), Point(adapter="qlora", rows=16),
-    Point(model="gpt2", rows=16),
-    Point("packed", rows=128), Point("packed", length=32), Point("packed", length=256), Point("packed", rank=128),
-    Point("packed", checkpointing=True), Point("packed", optimizer="adafactor"), Point("packed", adapter="qlora", rows=16),
-    Point("packed", model="gpt2", rows=16),
+    Point(rows=16), Point(), Point(rows=128), Point(length=32), Point(length=256), Point(rank=128), Point("packed", rows=16),
+    Point("packed"), Point(checkpointing=True), Point(optimizer="sgd"), Point(adapter="full"),
+    Point(adapter="full", optimizer="adafactor"), Point(adapter="full", optimizer="adamw_8bit"), Point(adapter="head"),
+    Point(adapter="qlora", rows=16), Point(model="gpt2", rows=16), Point("packed", rows=128), Point("packed", length=32),
+    Point("packed", length=256), Point("packed", rank=128), Point("packed", checkpointing=True),
+    Point("packed", optimizer="adafactor"), Point("packed", adapter="qlora", rows=16), Point("packed", model="gpt2", rows=16),
 )  # fmt: skip
 
 
@@ -134,7 +130,7 @@ def main() -> None:
         return
     rows: list[Row] = []
     notes: dict[str, float | str] = {}
-    errors: dict[bool, list[float]] = {True: [], False: []}  # by whether the point is fitted
+    errors: list[float] = []
     for number, point in enumerate(POINTS):
         if given.only not in point.name:
             continue
@@ -144,16 +140,14 @@ def main() -> None:
             environment = _MAPPED if given.mapped else {}
             run("benchmarks.memory_prediction", arguments, Path(folder), environment=environment)
             found = {name: value / MIB for name, value in json.loads(out.read_text()).items()}
-        error = 100 * (found["predicted"] / found["measured"] - 1)
-        errors[point.fitted].append(error)
-        rows.append(Row(point.name, [error], unit="%"))
+        errors.append(100 * (found["predicted"] / found["measured"] - 1))
+        rows.append(Row(point.name, [errors[-1]], unit="%"))
         notes[point.name] = ", ".join(f"{name} {value:,.0f} MiB" for name, value in found.items())
         print(f"{point.name}: {notes[point.name]}", flush=True)
         notes[f"{point.name}: least is below"] = "yes" if found["least"] <= found["measured"] else "NO"
-    for fitted, some in errors.items():
-        if some:
-            text = f"{median(map(abs, some)):.1f} %, {min(some):+.1f} %, {max(some):+.1f} %"
-            notes[f"error of {'fitted' if fitted else 'held out'} points: median of sizes, lowest, highest"] = text
+    notes["error: median of sizes, lowest, highest"] = (
+        f"{median(map(abs, errors)):.1f} %, {min(errors):+.1f} %, {max(errors):+.1f} %"
+    )
     publish("memory_mapped" if given.mapped else "memory_prediction", rows, notes)
 
 

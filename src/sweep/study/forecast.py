@@ -12,7 +12,7 @@ HIGH = 0.2  # the part by which a prediction may be too high (the same benchmark
 class Forecast:
     """The bytes that a training needs: `resident` without it, `fixed` whatever its batches, and
     the larger one of `batch` for a training batch and `evaluation` for one of an evaluation. With
-    the gaps that an allocator leaves between its blocks, a training takes `gaps` times as many."""
+    the gaps that an allocator leaves between its blocks, batches take `gaps` times as many."""
 
     resident: int
     fixed: int
@@ -33,7 +33,7 @@ class Forecast:
     @property
     def own(self) -> int:
         """Return the bytes that the training takes beside the base."""
-        return int(self.gaps * self.tensors)
+        return self.fixed + int(self.gaps * max(self.batch, self.evaluation))
 
     def together(self, trials: int) -> int:
         """Return the bytes that so many trainings like this one need on one base."""

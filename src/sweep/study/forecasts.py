@@ -32,9 +32,8 @@ from sweep.study.footprints import look, measure
 from sweep.study.forecast import Forecast, Peak
 from sweep.study.session import Session
 
-# Resident bytes of a training for each byte of its tensors, with glibc: of the Trainer and of a
-# pack, whose random numbers and kernels take more that is not seen (the same benchmark).
-_HOST_GAPS, _HOST_GAPS_OF_PACK = 1.6, 2.8
+_GAPS = 1.6  # bytes that a process holds for each byte of tensors, where that was not measured
+_GAPS_OF_PACK = 2.8  # the same of a pack in files of earlier versions, whose rows were measured too small
 _NEAR = 0.05  # more bytes than with the smallest batch, which make no difference to a doubtful trial
 SPARE = 0.1  # the part of the usable memory that a chosen batch leaves free
 _LIBRARIES = 2**30  # bytes of the process and its libraries, at most
@@ -167,9 +166,14 @@ class Forecasts:
         count = min(rows, len(self.plan.splits.train))
         full = self._full_rows(config, longest, count) if footprint.packed else float(count)
         evaluation = footprint.evaluation(min(evaluated, len(self.plan.splits.validation)))
-        of_host = _HOST_GAPS_OF_PACK if footprint.packed else _HOST_GAPS
-        gaps = of_host if self.facts.device == "cpu" else 1.0
-        return Forecast(resident, fixed, int(footprint.row * full), int(evaluation), gaps)
+        return Forecast(resident, fixed, int(footprint.row * full), int(evaluation), self._gaps(footprint))
+
+    def _gaps(self, footprint: Footprint) -> float:
+        assert self.facts is not None
+        if self.facts.device != "cpu":
+            return 1.0
+        earlier = not footprint.resident
+        return footprint.gaps or (_GAPS_OF_PACK if footprint.packed and earlier else _GAPS)
 
     def _full_rows(self, config: Config, longest: tuple[int, ...], rows: int) -> float:
         """Return how many of the longest row have as many tokens as the rows of the largest batch,
