@@ -27,7 +27,7 @@ _ROWS, _FEWER_ROWS = (3, 8), (2, 4)
 _EVALUATED = 6  # rows of an evaluation, at least; more are evaluated where that is quick
 _AT_ONCE = 2  # trainings, at least, of a pack whose slots are auto
 _QUICK = 1e12  # floating-point operations
-_TELLING = 2**23  # bytes of tensors, by which gaps between blocks show
+_TELLING = 2**25  # bytes of tensors, by which gaps between blocks show: as many as the largest block that has any
 _MOST_GAPS = 4.0
 
 
