@@ -141,7 +141,7 @@ def allocations(device: torch.device) -> Iterator[Taken]:
 
 
 def give_back() -> None:
-    """Give the free pages of the C library's allocator back to the system, where it can (glibc)."""
+    """Give the free pages of the C library back to the system, where it can (glibc)."""
     with suppress(OSError, AttributeError):
         ctypes.CDLL(None).malloc_trim(0)
 

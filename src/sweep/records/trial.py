@@ -274,13 +274,11 @@ Outcome = Completed | Pruned | Failed
 class TrialPlan:
     """A trial that is ready to train.
 
-    `params` are the searched values; `used` are the values that the config has in their place,
-    because the trial is too short for them; `command` repeats the trial. With a `snapshot` the
-    training goes on from there. `host` and `worker` are those that train it, as in `Cost`. The
-    engine ends a trial that is beyond one of the `limits`, as soon as it knows; a training after
-    the search has none. `fold` is the fold that is trained, from 1; 0 for a whole trial. `memory`
-    is the part of the memory for trainings that one of them is predicted to take in a pack; 0
-    where that is not known.
+    `params` are the searched values; `used` those that the config has in their place, as the trial
+    is too short for them; `command` repeats the trial. With a `snapshot` it goes on from there.
+    `host` and `worker` are as in `Cost`. The engine ends a trial beyond one of the `limits`; a
+    training after the search has none. `fold` counts from 1; 0 is a whole trial. `memory` is its
+    predicted part of all memory in a pack; 0 where it is not known.
     """
 
     number: int
