@@ -1,12 +1,17 @@
 """Predicted memory of a training against its measured peak.
 
-    python -m benchmarks.memory_prediction [--only TEXT]
+    python -m benchmarks.memory_prediction [--only TEXT] [--mapped]
 
-MiniLM on rows of equal length, two optimizer steps and an evaluation, each training in a process
-of its own. As at the beginning of a study the prediction comes from small trainings, and the
-training of the whole batch follows. Measured is the most that the process holds on the CPU, and
-the most that is allocated on a GPU. The error is prediction less measurement, in per cent of the
-measurement. A trial is refused only where `least`, the lower bound, is beyond what there is.
+Rows of equal length, two optimizer steps and an evaluation, each training in a process of its
+own. As at the beginning of a study the prediction comes from small trainings, and the training of
+the whole batch follows. Measured is the most that the process holds on the CPU, and the most that
+is allocated on a GPU. The error is prediction less measurement, in per cent of the measurement.
+No number is fitted to these points. A trial is refused only where `least`, the lower bound, is
+beyond what there is.
+
+With `--mapped` the C library maps each block of 64 KiB or more by itself and gives it back at
+once, so that the process holds what is in use, without gaps: what then is beyond the tensors is
+memory that is not seen.
 """
 
 from __future__ import annotations
@@ -30,6 +35,12 @@ COMMON = (
 )  # fmt: skip
 
 
+_RANKED = ("lora", "qlora")
+_MODELS: dict[str, list[str]] = {"minilm": [], "gpt2": ["model=gpt2", "model.init=random"]}
+# glibc: no block shares pages with another one.
+_MAPPED = {"MALLOC_MMAP_THRESHOLD_": str(2**16), "MALLOC_MMAP_MAX_": str(2**30), "MALLOC_TRIM_THRESHOLD_": str(2**16)}
+
+
 @dataclass(frozen=True, slots=True)
 class Point:
     """One training."""
@@ -41,30 +52,32 @@ class Point:
     rank: int = 8
     checkpointing: bool = False
     optimizer: str = "adamw_torch"
+    model: str = "minilm"
 
     @property
     def name(self) -> str:
-        kind = f"{self.adapter} {self.rank}" if self.adapter == "lora" else self.adapter
+        kind = f"{self.adapter} {self.rank}" if self.adapter in _RANKED else self.adapter
         more = ", checkpointing" if self.checkpointing else ""
-        return f"{self.engine}, {kind}, {self.optimizer}, {self.rows} x {self.length}{more}"
+        return f"{self.engine}, {self.model}, {kind}, {self.optimizer}, {self.rows} x {self.length}{more}"
 
     @property
     def overrides(self) -> list[str]:
-        rank = [f"adapter.r={self.rank}", "adapter.lora_dropout=0"] if self.adapter == "lora" else []
+        rank = [f"adapter.r={self.rank}", "adapter.lora_dropout=0"] if self.adapter in _RANKED else []
         return [
             f"engine={self.engine}", f"trainer.per_device_train_batch_size={self.rows}",
             f"dataset.max_train_samples={2 * self.rows}", f"dataset.max_length={self.length}",
             f"trainer.gradient_checkpointing={str(self.checkpointing).lower()}", f"optimizer.name={self.optimizer}",
-            f"adapter={self.adapter}", *rank,
+            f"adapter={self.adapter}", *_MODELS[self.model], *rank,
         ]  # fmt: skip
 
 
 POINTS = (
-    Point(rows=16), Point(), Point(rows=128), Point(length=32), Point(length=256), Point(rank=128), Point(checkpointing=True),
-    Point(optimizer="sgd"), Point(adapter="full"), Point(adapter="full", optimizer="adafactor"), Point(adapter="head"),
-    Point("packed", rows=16), Point("packed"), Point("packed", rows=128), Point("packed", length=32),
+    Point(rows=16), Point(), Point(rows=128), Point(length=32), Point(length=256), Point(rank=128), Point("packed", rows=16),
+    Point("packed"), Point(checkpointing=True), Point(optimizer="sgd"), Point(adapter="full"),
+    Point(adapter="full", optimizer="adafactor"), Point(adapter="full", optimizer="adamw_8bit"), Point(adapter="head"),
+    Point(adapter="qlora", rows=16), Point(model="gpt2", rows=16), Point("packed", rows=128), Point("packed", length=32),
     Point("packed", length=256), Point("packed", rank=128), Point("packed", checkpointing=True),
-    Point("packed", optimizer="adafactor"),
+    Point("packed", optimizer="adafactor"), Point("packed", adapter="qlora", rows=16), Point("packed", model="gpt2", rows=16),
 )  # fmt: skip
 
 
@@ -105,6 +118,7 @@ def one(number: int, folder: Path) -> dict[str, int]:
         "predicted": forecast.bytes,
         "least": forecast.least,
         "resident": forecast.resident,
+        "tensors": forecast.tensors,
         "measured": outcome.cost.peak_device_bytes or outcome.cost.peak_host_bytes,
     }
 
@@ -122,7 +136,9 @@ def main() -> None:
             continue
         with tempfile.TemporaryDirectory(prefix="sweep-bench-") as folder:
             out = Path(folder) / "result.json"
-            run("benchmarks.memory_prediction", ["--point", str(number), "--out", str(out)], Path(folder))
+            arguments = ["--point", str(number), "--out", str(out)]
+            environment = _MAPPED if given.mapped else {}
+            run("benchmarks.memory_prediction", arguments, Path(folder), environment=environment)
             found = {name: value / MIB for name, value in json.loads(out.read_text()).items()}
         errors.append(100 * (found["predicted"] / found["measured"] - 1))
         rows.append(Row(point.name, [errors[-1]], unit="%"))
@@ -132,12 +148,13 @@ def main() -> None:
     notes["error: median of sizes, lowest, highest"] = (
         f"{median(map(abs, errors)):.1f} %, {min(errors):+.1f} %, {max(errors):+.1f} %"
     )
-    publish("memory_prediction", rows, notes)
+    publish("memory_mapped" if given.mapped else "memory_prediction", rows, notes)
 
 
 def _arguments(typed: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", default="", help="part of the names of the points to measure")
+    parser.add_argument("--mapped", action="store_true", help="let the C library leave no gaps between blocks")
     parser.add_argument("--point", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--out", type=Path, help=argparse.SUPPRESS)
     return parser.parse_args(typed)

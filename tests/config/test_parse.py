@@ -85,13 +85,13 @@ def test_no_key_takes_a_number_that_json_cannot_hold(value: float) -> None:
         ),
         (
             {"study": {"enqueue": [{}, {"adapter.r": math.nan}]}},
-            "study.enqueue",
-            "is NaN, but must be a finite number (element 1)",
+            "study.enqueue[1].adapter.r",
+            "is NaN, but must be a finite number",
         ),
         (
             {"published": {"trials": [{"eval": {"eval/loss": math.inf}}]}},
-            "published.trials",
-            "is Infinity, but must be a finite number (element 0)",
+            "published.trials[0].eval.eval/loss",
+            "is Infinity, but must be a finite number",
         ),
     ],
 )
@@ -150,3 +150,34 @@ def test_values_that_yaml_gives_and_json_cannot_hold(value: object) -> None:
 )
 def test_a_name_with_an_ending_is_guessed_without_it(given: str, meant: str) -> None:
     assert f"(did you mean {meant}?)" in faults_of({"optimizer": {"name": given}})["optimizer.name"]
+
+
+@pytest.mark.parametrize(
+    ("section_name", "key", "value", "inner", "rule"),
+    [
+        ("study", "limits", {"parameters.trained": "few"}, "parameters.trained", 'is "few", but must be a valid number'),
+        ("study", "limits", {"parameters": {"trained": -1}}, "parameters.trained", "is -1, but must be greater than 0"),
+        ("study", "limits", {"eval/loss": math.nan}, "eval.loss", "is NaN, but must be a finite number"),
+        ("study", "limits", {"cost.seconds": "5"}, "cost.seconds",
+         'is "5", but must be a valid number; write the number without quotes'),
+        ("study", "limits", {"cost.seconds": None}, "cost.seconds", "is null, but must be a valid number"),
+        ("optimizer", "optim_args", {"a": 1, "b": [2]}, "b",
+         "is [2], but must be a valid boolean or a valid integer or a valid number or a valid string"),
+        ("prompt", "label_words", {"yes": 1}, "yes", "is 1, but must be a valid string"),
+        ("tracker", "also", {"second": 3}, "second", "is 3, but must be a mapping"),
+        ("study", "budget", {"seconds": "9"}, "seconds",
+         'is "9", but must be a valid number; write the number without quotes'),
+    ],
+)  # fmt: skip
+def test_a_value_within_a_mapping_is_named_with_its_own_key(
+    section_name: str, key: str, value: object, inner: str, rule: str
+) -> None:
+    given = {"template": "{text} is"} if section_name == "prompt" else {}
+    assert faults_of({section_name: {**given, key: value}}) == {f"{section_name}.{key}.{inner}": rule}
+
+
+def test_the_other_limits_stay_beside_a_faulty_one() -> None:
+    config, faults = parse({"study": {"limits": {"cost": {"seconds": -1}, "eval/loss": 2}}}, str)
+    assert config.study.limits == {"eval.loss": 2.0} and [fault.path for fault in faults] == [
+        "study.limits.cost.seconds"
+    ]

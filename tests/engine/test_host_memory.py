@@ -51,3 +51,14 @@ def test_ulimit_counts_what_is_mapped_and_not_resident(monkeypatch: pytest.Monke
     found = host_limit(tmp_path, tmp_path / "absent")
     assert "ulimit" in found.source and abs(found.bytes - held.rss - 64 * MIB) < 32 * MIB
     assert host_free() <= 96 * MIB
+
+
+def test_workers_share_the_memory_of_their_host_but_not_ulimit(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    held = host_memory.psutil.Process().memory_info().rss
+    places = cgroup(tmp_path, 2, "job", memory__max=f"{8 * 2**30}", memory__current="0")
+    part = host_limit(**places, workers=4)
+    assert part.bytes == 2 * 2**30 and part.source == "each of the 4 workers on its host has"
+    assert part.free <= (8 * 2**30 + held) // 4 - held + 2**24
+    vms = host_memory.psutil.Process().memory_info().vms
+    monkeypatch.setattr(host_memory.resource, "getrlimit", lambda _: (vms + 64 * MIB,) * 2)
+    assert "ulimit" in host_limit(**places, workers=4).source

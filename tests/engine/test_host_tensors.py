@@ -35,4 +35,11 @@ def test_a_backward_pass_counts_its_activations_and_gradients() -> None:
     with memory.allocations(CPU) as found:
         (weight * weight).exp().sum().backward()
     assert weight.grad is not None
-    assert 3 * KIB <= found[0] <= 6 * KIB
+    assert 3 * KIB <= found.tensors <= 6 * KIB
+
+
+def test_what_the_process_holds_is_measured_beside_its_tensors() -> None:
+    with memory.allocations(CPU) as found:
+        kept = torch.ones(2**23)  # 32 MiB
+    assert found.tensors == 2**25 and (not found.held or 2**25 <= found.held < 2**26)
+    del kept

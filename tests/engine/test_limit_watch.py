@@ -60,7 +60,10 @@ def test_a_trial_within_its_limits_completes_with_its_values(
     assert 0 < measured[LATENCY] < 1e6 and 0 < measured[HOST_BYTES] <= outcome.cost.peak_host_bytes
 
 
-@pytest.mark.parametrize(("loop", "name"), [("trainer", "cost__peak_host_bytes"), ("packed", "cost__seconds")])
+@pytest.mark.parametrize(
+    ("loop", "name"),
+    [("trainer", "cost__peak_host_bytes"), ("packed", "cost__seconds"), ("packed", "cost__device_hours")],
+)
 def test_a_peak_or_a_time_beyond_its_limit_ends_the_trial_at_its_first_step(
     loop: str, name: str, trial: Callable[..., TrialPlan], data: TokenisedData, base_models: BaseModelCache
 ) -> None:

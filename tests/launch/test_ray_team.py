@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -27,3 +28,12 @@ def test_a_raylet_that_has_ended_ends_the_study_and_not_its_trials(
     monkeypatch.setattr(ray, "wait", wait)
     (event,) = team.events(0.01)
     assert isinstance(event, Severed) and "the raylet" in event.why
+
+
+def test_the_workers_that_are_placed_on_a_host_share_it() -> None:
+    nothing: Any = None
+    seats: Any = {("a", 0): SimpleNamespace(host="one"), ("a", 1): SimpleNamespace(host="one"),
+                  ("b", 0): SimpleNamespace(host="two")}  # fmt: skip
+    there, gone = object(), object()
+    team = RayTeam(nothing, nothing, nothing, nothing, 60.0, print, _seats=seats, _of={there: seats["a", 0]})  # type: ignore[dict-item]
+    assert team.beside(there) == 2 and team.beside(gone) == 1  # type: ignore[arg-type]

@@ -114,7 +114,7 @@ def test_a_plan_knows_rows_labels_and_steps() -> None:
         (["optimizer.warmup_steps=inf"], "optimizer.warmup_steps", "is Infinity, but must be a finite number"),
         (["study.pruner=none", "study.pruner_options={foo: 1}"], "study.pruner_options", "study.pruner is none"),
         (["study.seed=-1"], "study.seed", "greater than or equal to 0"),
-        (["+published={trials: [{parms: {}}]}"], "published.trials", "xtra inputs"),
+        (["+published={trials: [{parms: {}}]}"], "published.trials[0].parms", "is not a config key"),
         (["study.storage=study.db"], "study.storage", "must be an address"),
         (["study.storage=sqlite://"], "study.storage", "kept in memory and lost"),
         (["study.storage='postgresql://h/d?sslpassword=hush'"], "study.storage", "holds a password"),
@@ -181,6 +181,27 @@ def test_a_number_that_json_cannot_hold_is_refused_in_a_file_too(tmp_path: Path)
     found = faults_of("+experiment=mine", "--config-dir", str(tmp_path))
     assert set(found) == {"study.pruner_options.reduction_factor"}
     assert f"is inf, but must be a finite number  (from {tmp_path}/experiment/mine.yaml)" in found.popitem()[1]
+
+
+def test_a_limit_is_named_with_its_own_key_and_the_file_that_set_it(tmp_path: Path) -> None:
+    (tmp_path / "experiment").mkdir()
+    file = tmp_path / "experiment/mine.yaml"
+    file.write_text(
+        "# @package _global_\ndefaults: [quickstart]\n"
+        "study: {limits: {parameters.trained: -1, eval/loss: many, cost: {second: 5}, predict.latency_ms: 5}}\n"
+    )
+    found = faults_of("+experiment=mine", "study.limits.parameters.total=few", "--config-dir", str(tmp_path))
+    assert set(found) == {
+        f"study.limits.{name}" for name in ("parameters.trained", "eval.loss", "cost.second", "parameters.total")
+    }
+    named = "study.limits.parameters.trained"
+    assert found[named] == f"{named}: is -1, but must be greater than 0  (from {file})"
+    assert f'is "many", but must be a valid number  (from {file})' in found["study.limits.eval.loss"]
+    assert (
+        "did you mean cost.seconds?" in found["study.limits.cost.second"]
+        and str(file) in found["study.limits.cost.second"]
+    )
+    assert found["study.limits.parameters.total"].endswith("(from the command line)")
 
 
 def test_a_mistake_ends_in_exit_code_2_without_traceback_or_torch(tmp_path: Path) -> None:

@@ -70,3 +70,11 @@ def test_memory_of_packed_trials_says_what_it_is(make: Callable[..., Store]) -> 
     settings = config(limits={"cost.peak_host_bytes": 1e9})
     one = replace(beyond(0, predict__latency_ms=0.5), measured={"cost.peak_host_bytes": 2e9})
     assert "without the other trials' weights" in part("limits", read(make((one,), settings=settings)))
+
+
+def test_a_predicted_peak_is_shown_as_such(make: Callable[..., Store]) -> None:
+    settings = config(limits={"cost.peak_device_bytes": 1e9})
+    refused = Failed(FailureReason.INFEASIBLE, "predicted", (), Cost(), excess={"cost.peak_device_bytes": 0.5})
+    text = section(words(make((trial(0, {LR: 2e-3, BATCH: 16}, refused),), settings=settings)), "Limits")
+    assert rows(text)[3] == ["0", "infeasible", "≈ 1,500,000,000", "`cost.peak_device_bytes` by 50.0 %"]
+    assert "1 trial of 1 is infeasible" in text and "was predicted before the training" in text

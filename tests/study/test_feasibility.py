@@ -173,10 +173,11 @@ def test_records_of_earlier_versions_have_no_measured_values(tmp_path: Path) -> 
     [
         (
             "{predict.latency: 5}",
-            r"names predict.latency, but may name: parameters.trained.*did you mean predict.latency_ms",
+            r"study.limits.predict.latency: is no limit \(did you mean predict.latency_ms\?\); study.limits has: parameters.trained"
+            r".*\(from the command line\)",
         ),
-        ("{test.accuracy: 0.5}", "test.accuracy, which is of the test split"),
-        ("{predict.latency_ms: 0}", "study.limits"),
+        ("{test.accuracy: 0.5}", "study.limits.test.accuracy: is a limit on the test split"),
+        ("{predict.latency_ms: 0}", r"study.limits.predict.latency_ms: is 0, but .*\(from the command line\)"),
     ],
 )
 def test_a_wrong_limit_is_refused_by_the_plan(tmp_path: Path, limits: str, rule: str) -> None:

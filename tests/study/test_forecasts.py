@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -22,8 +23,13 @@ from sweep.plan.plan import Plan, tokenised_by
 from sweep.records.final import Parameters
 from sweep.records.memory import Footprint, MemoryFacts, read_memory, write_memory
 from sweep.records.trial import Completed, Failed, FailureReason
+from sweep.study.does_not_fit import DoesNotFitError
+from sweep.study.feasibility import Feasibility
 from sweep.study.footprints import look, measure
-from sweep.study.forecasts import DoesNotFitError, Forecasts
+from sweep.study.forecast import Forecast
+from sweep.study.forecasts import Forecasts
+from sweep.study.optuna_study import OptunaStudy
+from sweep.study.planner import Planner, Untrainable
 from sweep.study.search import search
 
 MIB = 2**20
@@ -137,13 +143,87 @@ def test_the_folds_of_a_trial_train_at_once(slots: int | str, folds: int | None,
     assert look(workspace).at_once == expected
 
 
+def test_a_trial_has_the_share_of_memory_that_it_takes_beside_others(plan: Plan) -> None:
+    """It needs 10 MiB of the 44 that a base of 10 and the spare part of 60 MiB leave."""
+    known = forecasts(plan, 60 * MIB, packed=True)
+    assert known.share(plan.config) == pytest.approx(10 / 44)
+    assert forecasts(plan, 60 * MIB).share(plan.config) == 0.0  # the Trainer trains it alone
+    assert forecasts(plan, 9 * MIB, packed=True).share(plan.config) == 1.0
+
+
+def test_the_workers_of_a_host_are_named_where_a_part_of_it_is_too_small(plan: Plan) -> None:
+    known = forecasts(plan, 12 * MIB)
+    assert known.facts is not None
+    known.facts = replace(known.facts, workers=4, source="each of the 4 workers on its host has")
+    with pytest.raises(
+        DoesNotFitError, match=r"each of the 4 workers on its host has 0.01 GiB; use .*, or fewer workers"
+    ):
+        known.fitted(plan.trial(0, {}))
+
+
+def limited(known: Forecasts, limit: float, *, folds: int | None = None) -> Planner:
+    """Return a planner whose study limits the peak on the GPU."""
+    experiment, config = known.plan.experiment, known.plan.config
+    study = config.study.model_copy(update={"limits": {"cost.peak_device_bytes": limit}})
+    dataset = config.dataset.model_copy(update={"folds": folds})
+    changed = config.model_copy(update={"study": study, "dataset": dataset})
+    known.plan = replace(known.plan, experiment=replace(experiment, config=changed))
+    return Planner(known.plan, known, Feasibility(study.limits, known.plan.splits.labels))
+
+
+def test_a_predicted_peak_beyond_its_limit_is_infeasible_with_the_figure(plan: Plan) -> None:
+    """20 MiB are predicted."""
+    found = limited(forecasts(plan, 200 * MIB), 16 * MIB).trial(0, {})
+    assert isinstance(found, Untrainable) and found.failed.reason is FailureReason.INFEASIBLE
+    assert "cost.peak_device_bytes is predicted to be 20,971,520, 25.0 % above the limit of" in found.failed.message
+    assert found.failed.excess == {"cost.peak_device_bytes": pytest.approx(0.25)}
+    assert found.plan is not None and found.plan.command
+
+
+@pytest.mark.parametrize("limit", [18, 21])
+def test_a_predicted_peak_that_may_keep_its_limit_is_trained(plan: Plan, limit: int) -> None:
+    planned = limited(forecasts(plan, 200 * MIB), limit * MIB).trial(0, {})
+    assert not isinstance(planned, Untrainable) and planned.limits == {"cost.peak_device_bytes": limit * MIB}
+
+
+def test_an_effective_batch_is_divided_to_keep_a_limit_on_the_peak(plan: Plan) -> None:
+    planned = limited(forecasts(plan, 200 * MIB), 32 * MIB).trial(0, {EFFECTIVE: 48})
+    assert not isinstance(planned, Untrainable)
+    assert planned.config.trainer.per_device_train_batch_size == 16
+    single = limited(forecasts(plan, 200 * MIB), 14.5 * MIB).trial(0, {EFFECTIVE: 48})
+    assert not isinstance(single, Untrainable) and single.used == {PER_DEVICE: 1, ACCUMULATION: 48}
+    none = limited(forecasts(plan, 200 * MIB), 10 * MIB).trial(0, {EFFECTIVE: 48})
+    assert isinstance(none, Untrainable) and none.failed.excess == {"cost.peak_device_bytes": pytest.approx(0.3)}
+
+
+@pytest.mark.parametrize(("packed", "room", "peak"), [(True, 200, 60), (True, 46, 40), (False, 200, 20)])
+def test_the_folds_that_train_side_by_side_count_in_a_peak(plan: Plan, packed: bool, room: int, peak: int) -> None:
+    """Each of five folds takes 10 MiB beside the base. Where memory holds three, they take turns."""
+    known = forecasts(plan, room * MIB, packed=packed)
+    limited(known, 1e9, folds=5)
+    found = known.peak(known.plan.config)
+    assert found is not None and (found.name, found.bytes) == ("cost.peak_device_bytes", peak * MIB)
+
+
+def test_a_limit_far_above_a_bound_needs_no_measurement(plan: Plan) -> None:
+    known = forecasts(plan, 2**40)
+    limited(known, 2**39)
+    assert not list(known.near())
+    limited(known, 2**20)
+    assert list(known.near())
+
+
 def test_on_the_host_an_allocator_s_gaps_count(plan: Plan) -> None:
     known = forecasts(plan, 80 * MIB)
     assert known.facts is not None and split(known, 48) == (48, 1)
     known.facts = replace(known.facts, device="cpu")
     forecast = known.forecast(plan.config, 48)
     assert split(known, 48) == (24, 2)
-    assert forecast is not None and (forecast.bytes, forecast.least) == (90 * MIB, 51 * MIB)
+    assert forecast is not None and forecast.least == 51 * MIB
+    assert forecast.bytes == 12 * MIB + int(1.6 * 48 * MIB)
+    measured = replace(known.facts.footprints[0], gaps=2.5, resident=11 * MIB)
+    known.facts = replace(known.facts, footprints=(measured,))
+    assert known.forecast(plan.config, 48) == Forecast(11 * MIB, 2 * MIB, 48 * MIB, 0, 2.5)
 
 
 def test_without_figures_each_trial_fits(plan: Plan) -> None:
@@ -171,7 +251,7 @@ def test_small_trainings_are_measured_where_trials_are_trained(plan: Plan, tmp_p
     (footprint,) = facts.footprints
     assert (facts.limit, facts.source) == (10**9, "engine.memory_limit allows") and facts.resident > MIB
     assert footprint.packed is (engine == "packed") and footprint.tokens > 2
-    assert footprint.row > 0 and footprint.fixed > 0
+    assert footprint.row > 0 and footprint.resident == facts.resident
 
 
 class _SameDevice:
@@ -180,8 +260,11 @@ class _SameDevice:
     def __init__(self, facts: MemoryFacts) -> None:
         self.facts = facts
 
-    def ask(self, question: object) -> MemoryFacts:
-        assert question is look, "nothing is measured again"
+    def sharing(self) -> int:
+        return self.facts.workers
+
+    def ask(self, question: object, workers: int) -> MemoryFacts:
+        assert question is look and workers == self.facts.workers, "nothing is measured again"
         return self.facts
 
 
@@ -220,3 +303,21 @@ def test_a_search_goes_on_after_a_point_that_cannot_fit(plan: Plan, tmp_path: Pa
         (refused,) = search(session)
         assert isinstance(refused.outcome, Failed) and refused.outcome.reason is FailureReason.INFEASIBLE
         assert "needs about 0.02 GiB" in refused.outcome.message and not opened.toy.trained
+
+
+def test_a_search_refuses_what_is_beyond_a_limit_by_prediction_and_tells_the_sampler(
+    plan: Plan, tmp_path: Path
+) -> None:
+    limit = f"study.limits={{cost.peak_device_bytes: {16 * MIB}}}"
+    with toys.session(tmp_path, f"model.path={plan.config.model.path}", limit, "study.n_trials=1", *SMALL) as opened:
+        session = replace(opened, plan=replace(opened.plan, needs=plan.needs))
+        facts = forecasts(plan, 40 * MIB).facts
+        assert facts is not None
+        write_memory(session.store.root, facts)
+        session = replace(session, launcher=cast(Launcher, _SameDevice(facts)))
+        (refused,) = search(session)
+        with closing(OptunaStudy.open(session.plan.config.study, session.plan.space, session.store)) as study:
+            (told,) = study.ended()
+    assert isinstance(refused.outcome, Failed) and refused.outcome.reason is FailureReason.INFEASIBLE
+    assert "cost.peak_device_bytes is predicted to be 20,971,520" in refused.outcome.message and not opened.toy.trained
+    assert told.constraints == {"cost.peak_device_bytes": pytest.approx(0.25)} and not refused.measured

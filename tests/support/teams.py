@@ -45,6 +45,9 @@ class ThreadTeam:
     def expected(self) -> int:
         return len(self.members) + self.coming
 
+    def beside(self, member: Member) -> int:
+        return sum(one.facts.host == member.facts.host for one in self.members)
+
     def send(self, member: Member, reply: Reply) -> None:
         self.replies.append((member, reply))
         self.pool.submit(self._exchange, member, reply)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from sweep.analysis.facts import Facts
 from sweep.config.limits import LATENCY, PEAKS, excess
-from sweep.records.trial import Failed, FailureReason
+from sweep.records.trial import Failed, FailureReason, TrialRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,13 +22,15 @@ class Limit:
 @dataclass(frozen=True, slots=True)
 class Limited:
     """A trial: its measured values by the names of limits, and by how much it is beyond each of
-    those in `excess`, as shares of the limits. `trained` is false where that was known before."""
+    those in `excess`, as shares of the limits. `trained` is false where that was known before:
+    counted, or `predicted`."""
 
     number: int
     state: str
     measured: Mapping[str, float]
     excess: Mapping[str, float]
     trained: bool
+    predicted: Mapping[str, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +53,7 @@ def limits(facts: Facts) -> Limits | None:
     if not wanted:
         return None
     rows = tuple(
-        Limited(trial.number, trial.state, trial.measured, excess(wanted, trial.measured), trial.outcome.cost.steps > 0)
+        _limited(trial, wanted)
         for trial in facts.trials
         if not (isinstance(trial.outcome, Failed) and trial.outcome.again)
     )
@@ -65,3 +67,13 @@ def limits(facts: Facts) -> Limits | None:
         packed=any(name in PEAKS for name in wanted) and any(t.outcome.cost.engine == "packed" for t in facts.trials),
         latency=LATENCY in wanted,
     )
+
+
+def _limited(trial: TrialRecord, wanted: Mapping[str, float]) -> Limited:
+    found = trial.outcome.excess if isinstance(trial.outcome, Failed) else {}
+    over = {name: share for name, share in found.items() if name in wanted and name not in trial.measured}
+    return Limited(
+        trial.number, trial.state, trial.measured, {**excess(wanted, trial.measured), **over},
+        trained=trial.outcome.cost.steps > 0,
+        predicted={name: wanted[name] * (1 + share) for name, share in over.items()},
+    )  # fmt: skip

@@ -16,10 +16,12 @@ from sweep.config.measured import limit_name
 
 TRAINED, TOTAL = "parameters.trained", "parameters.total"
 LATENCY = "predict.latency_ms"
-DEVICE_BYTES, HOST_BYTES, SECONDS = "cost.peak_device_bytes", "cost.peak_host_bytes", "cost.seconds"
+DEVICE_BYTES, HOST_BYTES = "cost.peak_device_bytes", "cost.peak_host_bytes"
+SECONDS, DEVICE_HOURS = "cost.seconds", "cost.device_hours"
 SIZES = (TRAINED, TOTAL)  # known before the training
 PEAKS = (DEVICE_BYTES, HOST_BYTES)  # known after the first steps
-GROWING = (SECONDS, "cost.train_seconds", "cost.eval_seconds", "cost.flops", "cost.device_hours")  # with each step
+TIMES = (SECONDS, DEVICE_HOURS)  # known after each step
+GROWING = (*TIMES, "cost.train_seconds", "cost.eval_seconds", "cost.flops")  # with each step
 COSTS = (*PEAKS, *GROWING)
 
 
@@ -33,6 +35,11 @@ def metric_of(name: str) -> str | None:
     """Return the metric that a limit is about, `eval/…`; None for a limit of another kind."""
     kind, _, rest = name.partition(".")
     return f"eval/{rest}" if kind == "eval" else None
+
+
+def times(seconds: float) -> dict[str, float]:
+    """Return the values of `TIMES` of a trial that has taken so many seconds."""
+    return {SECONDS: seconds, DEVICE_HOURS: seconds / 3600}
 
 
 def constraints(limits: Mapping[str, float], measured: Mapping[str, float]) -> dict[str, float]:

@@ -10,6 +10,7 @@ from omegaconf import DictConfig
 
 from sweep.config.compose import COMMAND_LINE, Composer
 from sweep.config.folders import conf_dir
+from sweep.config.parse import is_key, section
 
 _SHIPPED = "conf/"  # the beginning of the names of shipped configs
 
@@ -36,6 +37,9 @@ class Origins:
         `path` may go deeper than the key that was set, as an element of a list does.
         """
         path = path.split("[")[0]
+        return self._of(path) or self._of(_value_key(path))
+
+    def _of(self, path: str) -> str:
         for override in self.overrides:
             key = self.composer.key(override)
             if key == path or path.startswith(f"{key}.") and key not in self.composer.groups:
@@ -51,9 +55,22 @@ class Origins:
         return ""
 
     def _sets(self, group: str, option: str, path: str) -> bool:
-        tree: Any = self.composer.contents(group, option)
-        for name in path.split("."):
-            if not isinstance(tree, DictConfig) or name not in tree:
-                return False
-            tree = tree._get_node(name)
+        return _holds(self.composer.contents(group, option), path.split("."))
+
+
+def _holds(tree: Any, names: Sequence[str]) -> bool:
+    """Return whether a tree has a value at a path. A key of a file may hold dots itself."""
+    if not names:
         return True
+    if not isinstance(tree, DictConfig):
+        return False
+    keys = ((count, ".".join(names[:count])) for count in range(1, len(names) + 1))
+    return any(key in tree and _holds(tree._get_node(key), names[count:]) for count, key in keys)
+
+
+def _value_key(path: str) -> str:
+    """Return the key whose value holds a path, such as `study.limits` of `study.limits.eval.loss`;
+    the path itself where no key does."""
+    names = path.split(".")
+    keys = (".".join(names[:count]) for count in range(len(names), 0, -1))
+    return next((key for key in keys if is_key(key) and section(key) is None), path)

@@ -16,6 +16,7 @@ from pydantic_core import ErrorDetails
 
 from sweep.config import adapter as adapters
 from sweep.config.adapter import METHOD, WHOLE_RULE, AdapterConfig
+from sweep.config.limits import flat
 from sweep.config.objective import two_objectives
 from sweep.config.schema import Config
 from sweep.config.section import Section
@@ -28,6 +29,7 @@ PACKAGE_LINE = "'# @package _global_'"  # the first line of an experiment's file
 _SUBJECT = re.compile(r"^\w+ should ")  # how pydantic begins a rule
 _FINITE = "a finite number"  # its rule for NaN and infinity; a union's other rules are left out beside it
 _PLAIN = re.compile(r"[A-Za-z_][\w./-]*")  # a text that Hydra reads as a text without quotes
+_OF_NUMBERS = ("int_type", "float_type")
 _KINDS = {"tuple_type": "a list", "dict_type": "a mapping", "model_type": "a mapping"}  # YAML's words for JSON's
 
 
@@ -40,6 +42,8 @@ def parse(tree: Mapping[str, Any], origin: Origin) -> tuple[Config, list[Fault]]
     left = copy.deepcopy(dict(tree))
     if isinstance(study := left.get("study"), Mapping):
         left["study"] = two_objectives(study)
+        if "limits" in study:
+            left["study"] = {**left["study"], "limits": flat(study["limits"])}
     faults = [Fault(fault.path, fault.message, origin(fault.path)) for fault in _foreign(left, "")]
     for fault in faults:
         _remove(left, fault.path.split("[")[0])
@@ -47,9 +51,11 @@ def parse(tree: Mapping[str, Any], origin: Origin) -> tuple[Config, list[Fault]]
         try:
             config = Config.model_validate_json(json.dumps(left))
         except ValidationError as error:
-            found = _faults(error, origin, _method(left))
+            found = _faults(error, left, origin)
             faults += found
-            removed = [_remove(left, "adapter" if fault.path == METHOD else fault.path) for fault in found]
+            removed = [
+                _remove(left, "adapter" if fault.path == METHOD else fault.path.split("[")[0]) for fault in found
+            ]
             if not any(removed):
                 raise UserError(faults) from None
         else:
@@ -106,21 +112,22 @@ def _section_of(annotation: Any) -> type[Section] | None:
     return next((kind for kind in candidates if isinstance(kind, type) and issubclass(kind, Section)), None)
 
 
-def _faults(error: ValidationError, origin: Origin, method: str) -> list[Fault]:
+def _faults(error: ValidationError, tree: Mapping[str, Any], origin: Origin) -> list[Fault]:
     """One fault a key: a union reports each of its members, which read better as one rule.
 
-    `method` is that of the adapter.
+    `tree` is what was validated.
     """
     rules: dict[str, list[str]] = {}
     values: dict[str, Any] = {}
     near: dict[str, str] = {}
+    members: set[str] = set()  # keys of a union, whose other members may hold the fault further within
     for found in error.errors():
         path, rest = _known_part(found["loc"])
         if found["type"] == "extra_forbidden" and not any(isinstance(part, int) for part in found["loc"]):
             path = ".".join(map(str, found["loc"]))
             parent, _, name = path.rpartition(".")
             foreign = parent == "adapter"
-            rules[path] = [adapters.foreign_key(method, name, found["input"]) if foreign else _unknown(path)]
+            rules[path] = [adapters.foreign_key(_method(tree), name, found["input"]) if foreign else _unknown(path)]
             continue
         if found["type"] == WHOLE_RULE:
             rules[path] = [found["msg"]]
@@ -128,12 +135,38 @@ def _faults(error: ValidationError, origin: Origin, method: str) -> list[Fault]:
         if found["type"] == "missing":
             rules[path] = ["is missing, and must be given"]
             continue
+        path, element, left = _inner(path, rest, tree)
+        if found["type"] == "extra_forbidden":
+            rules[path] = ["is not a config key"]
+            continue
+        if left:
+            members.add(path)
         values.setdefault(path, found["input"])
-        element = f" (element {rest[0]})" if rest and isinstance(rest[0], int) else ""
         rule = _SUBJECT.sub("", found["msg"]).removeprefix("be ").partition(" after validation")[0]
-        near[path] = near.get(path) or _nearest(found) or _in_brackets(path, found)
+        near[path] = near.get(path) or _nearest(found) or _in_brackets(path, found) or _without_quotes(found)
         rules.setdefault(path, []).append(_KINDS.get(found["type"], rule) + element)
+    for path in [one for one in members if any(other.startswith((f"{one}.", f"{one}[")) for other in rules)]:
+        del rules[path]
     return [Fault(path, _rule(path, texts, values) + near.get(path, ""), origin(path)) for path, texts in rules.items()]
+
+
+def _inner(path: str, rest: tuple[int | str, ...], tree: Mapping[str, Any]) -> tuple[str, str, bool]:
+    """Return the path of a value within a mapping or a list at a key, the place in a list in
+    words, and whether the rest of its location names the member of a union."""
+    value: Any = tree
+    for name in path.split("."):
+        value = value.get(name) if isinstance(value, Mapping) else None
+    places, element, left = "", "", False
+    for part in rest:
+        if isinstance(value, Mapping) and part in value:
+            path, places = f"{path}{places}.{part}", ""
+            value = value[part]
+        elif isinstance(value, list) and isinstance(part, int) and part < len(value):
+            places, element = f"{places}[{part}]", element or f" (element {part})"
+            value = value[part]
+        else:
+            left = True
+    return path, element if places else "", left
 
 
 def _nearest(found: ErrorDetails) -> str:
@@ -147,6 +180,17 @@ def _nearest(found: ErrorDetails) -> str:
     starts = {name[: len(given)]: name for name in reversed(names)}  # of names with an ending: lion_8bit
     similar = longer or [starts[start] for start in get_close_matches(given, starts, n=1, cutoff=0.75)]
     return f" (did you mean {similar[0]}?)" if similar else ""
+
+
+def _without_quotes(found: ErrorDetails) -> str:
+    """Return what to write where a number was given as a text; empty for any other fault."""
+    if found["type"] not in _OF_NUMBERS or not isinstance(found["input"], str):
+        return ""
+    try:
+        float(found["input"])
+    except ValueError:
+        return ""
+    return "; write the number without quotes"
 
 
 def _in_brackets(path: str, found: ErrorDetails) -> str:

@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from sweep.config.limits import SECONDS, excess
+from sweep.config.limits import excess, times
 from sweep.config.metrics import fold_metric, sd_metric
 from sweep.config.steps import evaluation_steps
 from sweep.engine.clock import Clock
@@ -154,7 +154,7 @@ class FoldedTrial:
             self.logged.setdefault(step.step, {})[member.fold] = step.metrics
             self._report_logged()
         verdict = self._report({}, min(one.step for one in self.members), min(one.epoch for one in self.members))
-        beyond = excess(self.plan.limits, {SECONDS: math.fsum(one.seconds for one in self.members)})
+        beyond = excess(self.plan.limits, times(math.fsum(one.seconds for one in self.members)))
         return Verdict.INFEASIBLE if beyond and verdict is Verdict.CONTINUE else verdict
 
     def on_eval(self, member: Member, point: EvalPoint) -> Verdict:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import resource
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import psutil
@@ -25,15 +25,29 @@ class Limit:
     free: int
     source: str
 
+    def shared(self, workers: int, held: int) -> Limit:
+        """Return the part of one of so many workers. Those that have not begun yet will hold as
+        much as this process, which holds so many bytes."""
+        if workers == 1:
+            return self
+        free = max((self.free + held) // workers - held, 0)
+        return Limit(self.bytes // workers, free, f"each of the {workers} workers on its host has")
 
-def host_limit(cgroups: Path = Path("/sys/fs/cgroup"), process: Path = Path("/proc/self/cgroup")) -> Limit:
-    """Return the least of the limits that hold for this process."""
-    return min((_machine(), *_of_cgroups(cgroups, process), *_of_ulimit()), key=lambda one: one.bytes)
+
+def host_limit(
+    cgroups: Path = Path("/sys/fs/cgroup"), process: Path = Path("/proc/self/cgroup"), *, workers: int = 1
+) -> Limit:
+    """Return the least of the limits that hold for this process. So many workers share the
+    memory of the machine and of the cgroup."""
+    held = int(psutil.Process().memory_info().rss)
+    limits = [one.shared(workers, held) for one in (_machine(), *_of_cgroups(cgroups, process))] + [*_of_ulimit()]
+    least = min(limits, key=lambda one: one.bytes)
+    return replace(least, free=min(one.free for one in limits))
 
 
 def host_free() -> int:
     """Return the bytes that this process may still take now."""
-    return min(one.free for one in (_machine(), *_of_cgroups(), *_of_ulimit()))
+    return host_limit().free
 
 
 def _machine() -> Limit:

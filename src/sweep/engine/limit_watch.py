@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from sweep.config.limits import DEVICE_BYTES, HOST_BYTES, LATENCY, PEAKS, SECONDS, excess
+from sweep.config.limits import DEVICE_BYTES, HOST_BYTES, LATENCY, PEAKS, TIMES, excess, times
 from sweep.engine import memory
 from sweep.records.trial import Cost, EvalPoint, Step, Verdict
 
@@ -38,7 +38,7 @@ class LimitWatch:
 
     def reporting(self, on_step: Callable[[Step], Verdict]) -> Callable[[Step], Verdict]:
         """Return `on_step` with a verdict of INFEASIBLE where the trial is beyond a limit."""
-        if not self.limits.keys() & {*PEAKS, SECONDS, LATENCY}:
+        if not self.limits.keys() & {*PEAKS, *TIMES, LATENCY}:
             return on_step
 
         def reported(step: Step) -> Verdict:
@@ -54,14 +54,13 @@ class LimitWatch:
         objective."""
 
         def reported(point: EvalPoint) -> Verdict:
-            known = {name.replace(".", "/", 1): value for name, value in self.measured.items() if name != SECONDS}
+            known = {name.replace(".", "/", 1): value for name, value in self.measured.items() if name not in TIMES}
             return on_eval(replace(point, measured={**point.measured, **known}))
 
         return reported if self.limits else on_eval
 
     def _look(self, step: Step) -> None:
-        if SECONDS in self.limits:
-            self.measured[SECONDS] = step.seconds
+        self.measured |= {name: value for name, value in times(step.seconds).items() if name in self.limits}
         for name in self.peaks if not self.shares else ():
             self.take_peak(name, peak_of(name, self.device))
 
@@ -91,7 +90,7 @@ class LimitWatch:
         """Return the cost of the trial with the values that were measured."""
         return replace(
             cost,
-            measured={name: value for name, value in self.measured.items() if name != SECONDS},
+            measured={name: value for name, value in self.measured.items() if name not in TIMES},
             peak_device_bytes=max(cost.peak_device_bytes, int(self.highest.get(DEVICE_BYTES, 0))),
             peak_host_bytes=max(cost.peak_host_bytes, int(self.highest.get(HOST_BYTES, 0))),
         )

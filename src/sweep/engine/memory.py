@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import resource
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
@@ -18,6 +20,8 @@ from sweep.engine.host_memory import host_free, host_limit
 from sweep.engine.host_tensors import HostTensors
 
 R = TypeVar("R")
+
+_NEAR = 2**24  # bytes within which a peak that was reset is the present size
 
 
 def out_of_memory(error: BaseException) -> bool:
@@ -100,25 +104,46 @@ def capacity(device: torch.device) -> int:
     return host_limit().bytes
 
 
+@dataclass(slots=True)
+class Taken:
+    """The most bytes that tensors took at once, and by how much the process or the GPU held more
+    than before; 0 for the latter where the system does not tell."""
+
+    tensors: int = 0
+    held: int = 0
+
+
 @contextmanager
-def allocations(device: torch.device) -> Iterator[list[int]]:
-    """Measure the most bytes that tensors take at once within the context, beyond those that there
-    were before. The list has that number when the context has ended.
+def allocations(device: torch.device) -> Iterator[Taken]:
+    """Measure what is taken within the context, beyond what there was before. The result is
+    filled when the context has ended.
 
     On the host the tensors that operations of this thread return are counted, so that the pages
-    that the process had already do not hide them.
+    that the process had already do not hide them. Free pages are given back first: what is held
+    then includes the gaps that the allocator leaves between its blocks.
     """
-    found: list[int] = []
+    found = Taken()
     if device.type == "cuda":
         release(device)
         before = torch.cuda.memory_allocated(device)
         torch.cuda.reset_peak_memory_stats(device)
         yield found
-        found.append(torch.cuda.max_memory_allocated(device) - before)
+        found.tensors = found.held = torch.cuda.max_memory_allocated(device) - before
         return
+    gc.collect()
+    give_back()
+    reset_peaks(device)
+    before, told = in_use(device), peak_host_bytes()
     with HostTensors() as seen:
         yield found
-    found.append(seen.peak)
+    found.tensors = seen.peak
+    found.held = max(peak_host_bytes() - before, 0) if told < before + _NEAR else 0
+
+
+def give_back() -> None:
+    """Give the free pages of the C library back to the system, where it can (glibc)."""
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _status(name: str) -> int | None:

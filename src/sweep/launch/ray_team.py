@@ -91,6 +91,10 @@ class RayTeam:
         coming = [seat for seat in self._seats.values() if seat.started or now - seat.since < _COMING]
         return len(self.members) + sum(seat.member is None for seat in coming)
 
+    def beside(self, member: Member) -> int:
+        own = self._of.get(member)
+        return max(sum(own is not None and seat.host == own.host for seat in self._seats.values()), 1)
+
     def send(self, member: Member, reply: Reply) -> None:
         seat = self._of.get(member)
         if seat is None:

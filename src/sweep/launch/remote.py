@@ -57,6 +57,9 @@ class Remote:
     def facts(self) -> Facts:
         return self._idle().facts
 
+    def sharing(self) -> int:
+        return self.team.beside(self._idle())
+
     def ask(self, question: Callable[Concatenate[Workspace, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         lost: list[str] = []
         while len(lost) < _LOSSES:

@@ -49,9 +49,10 @@ def _limits(config: Config) -> Iterator[tuple[str, str]]:
     allowed = limit_names(evaluated(config))
     for name in config.study.limits:
         if name.startswith("test."):
-            yield "study.limits", f"names {name}, which is of the test split, which no choice may look at; use eval.…"
+            yield f"study.limits.{name}", "is a limit on the test split, which no choice may look at; use eval.…"
         elif name not in allowed:
-            yield "study.limits", f"names {name}, but may name: {', '.join(allowed)}{closest(name, allowed)}"
+            known = ", ".join(allowed)
+            yield f"study.limits.{name}", f"is no limit{closest(name, allowed)}; study.limits has: {known}"
 
 
 def _own_metrics(config: Config) -> Iterator[tuple[str, str]]:

@@ -26,10 +26,11 @@ def built_by(config: Config) -> str:
 
 def kind(config: Config) -> str:
     """Return a fingerprint of the values that the size of a training pass depends on most."""
-    trainer = config.trainer
+    trainer, adapter = config.trainer, config.adapter
+    quantised = () if adapter.quantization == "none" else (adapter.quantization,)
     return _named((
-        config.model, config.adapter.method, config.prompt, config.dataset.max_length, trainer.in_bf16, trainer.fp16,
-        trainer.gradient_checkpointing,
+        config.model, adapter.method, config.prompt, config.dataset.max_length, trainer.in_bf16, trainer.fp16,
+        trainer.gradient_checkpointing, *quantised,
     ))  # fmt: skip
 
 

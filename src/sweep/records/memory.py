@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
@@ -22,7 +22,9 @@ class Footprint:
     `fixed` are bytes whatever the batch; each row of a training batch takes `row` more, and each
     row of an evaluation `eval_row` more than the first, beyond `eval_first`. `packed`: rows are
     not padded. `built_by` and `kind` name the configs that it is of, `trained` counts their
-    trained weights.
+    trained weights. `resident` are the bytes that were held without the training. On the host, a
+    process holds `gaps` more bytes for each further byte of tensors. Both are 0 in files of
+    earlier versions, and `gaps` where it is not known.
     """
 
     built_by: str
@@ -34,6 +36,8 @@ class Footprint:
     eval_first: int
     eval_row: float
     packed: bool
+    resident: int = 0
+    gaps: float = 0.0
 
     def evaluation(self, rows: float) -> float:
         """Return the bytes beyond `fixed` that an evaluation of so many rows at once takes."""
@@ -47,8 +51,8 @@ class MemoryFacts:
     `limit` is all that they may come to hold, and `source` says by whom; `usable` is what was free
     when the study began, with what the process held. These figures go by `asked`, which is
     `engine.memory_limit`; `at_once` trainings of a pack share the memory, the folds of a trial
-    among them. `resident` is held without any training: the frozen base, and on the host the
-    process itself.
+    among them; `workers` share that of a host, and `limit` and `usable` are the part of one.
+    `resident` is held without any training: the frozen base, and on the host the process itself.
     """
 
     device: str
@@ -58,12 +62,12 @@ class MemoryFacts:
     source: str
     asked: float | None = None
     at_once: int = 1
+    workers: int = 1
     footprints: tuple[Footprint, ...] = ()
 
     def same_device(self, other: MemoryFacts) -> bool:
         """Return whether both are of one kind of device, under the same limits."""
-        mine = self.device, self.limit, self.source, self.asked, self.at_once
-        return mine == (other.device, other.limit, other.source, other.asked, other.at_once)
+        return replace(self, usable=0, resident=0, footprints=()) == replace(other, usable=0, resident=0, footprints=())
 
 
 _FACTS = TypeAdapter(MemoryFacts)
@@ -80,3 +84,8 @@ def read_memory(root: Path) -> MemoryFacts | None:
 def write_memory(root: Path, facts: MemoryFacts) -> None:
     """Write or replace the note. Raises OSError."""
     write_whole(root / _NAME, json.dumps(stamped(_FACTS.dump_python(facts, mode="json")), indent=2) + "\n")
+
+
+def gib(octets: float) -> str:
+    """Return a number of bytes in words."""
+    return f"{octets / 2**30:,.{1 if octets >= 10 * 2**30 else 2}f} GiB"

@@ -276,11 +276,10 @@ Outcome = Completed | Pruned | Failed
 class TrialPlan:
     """A trial that is ready to train.
 
-    `params` are the searched values; `used` are the values that the config has in their place,
-    because the trial is too short for them; `command` repeats the trial. With a `snapshot` the
-    training goes on from there. `host` and `worker` are those that train it, as in `Cost`. The
-    engine ends a trial that is beyond one of the `limits`, as soon as it knows; a training after
-    the search has none. `fold` is the fold that is trained, from 1; 0 for a whole trial.
+    `params` are the searched values; `used` those that the config has in their place, as the trial
+    is too short for them; `command` repeats the trial. With a `snapshot` it goes on from there.
+    `host` and `worker` are as in `Cost`. The engine ends a trial beyond one of the `limits`.
+    `fold` counts from 1; 0 is a whole trial. `memory`: its predicted part of all, or 0, in a pack.
     """
 
     number: int
@@ -294,6 +293,7 @@ class TrialPlan:
     worker: str = ""
     limits: Mapping[str, float] = field(default_factory=dict)
     fold: int = 0
+    memory: float = 0.0
 
     @property
     def key(self) -> tuple[int, int]:

@@ -26,13 +26,13 @@ from sweep.model.base_model_cache import BaseModelCache
 from sweep.model.source import find
 from sweep.plan.plan import Plan
 from sweep.records.final import Parameters
+from sweep.records.memory import gib
 from sweep.records.trial import Step, TrialPlan, Verdict
 from sweep.study.view import clock
 
 _STEPS = 6  # timed steps, of which the median time counts: the first ones are slower
 _MOST_FLOPS = {"cpu": 1e12, "cuda": 1e15}  # in all timed steps: about ten seconds
 _TOKENS = 64  # assumed tokens of a row, by which the number of timed rows is chosen
-_GIB = 2**30
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ def memory_faults(config: Config, account: Parameters, device: torch.device) -> 
     there = memory.capacity(device)
     if _needed(config, account) <= there:
         return []
-    return [_too_large(config, account, f"{device.type} has {_gib(there)} in all")]
+    return [_too_large(config, account, f"{device.type} has {gib(there)} in all")]
 
 
 def memory_notes(config: Config, account: Parameters, device: torch.device) -> list[str]:
@@ -71,7 +71,7 @@ def memory_notes(config: Config, account: Parameters, device: torch.device) -> l
     there = memory.free(device)
     if not there < _needed(config, account) <= memory.capacity(device):
         return []
-    fault = _too_large(config, account, f"only {_gib(there)} of {device.type} are free now")
+    fault = _too_large(config, account, f"only {gib(there)} of {device.type} are free now")
     return [f"{fault.path} {fault.message}"]
 
 
@@ -116,7 +116,7 @@ def estimate_lines(plan: Plan, found: Expected | str) -> list[str]:
     return [
         *lines,
         *(f"  note: study.budget.{key} is smaller than one trial" for key in _too_small(study.budget, each[0])),
-        f"expected memory: about {_gib(found.peak)} for one trial at a time",
+        f"expected memory: about {gib(found.peak)} for one trial at a time",
     ]
 
 
@@ -194,7 +194,7 @@ def _some(rows: Rows, most: int) -> Rows:
 
 
 def _too_large(config: Config, account: Parameters, limit: str) -> Fault:
-    needs = f"needs {_gib(_needed(config, account))} for weights, gradients and optimizer states, but {limit}"
+    needs = f"needs {gib(_needed(config, account))} for weights, gradients and optimizer states, but {limit}"
     rank = getattr(config.adapter, "r", None)
     if rank is not None and _states(config, account) > account.bytes / 2:
         return Fault("adapter.r", f"is {rank}, which {needs}; use a smaller rank")
@@ -210,7 +210,3 @@ def _states(config: Config, account: Parameters) -> int:
     """Return the bytes beside the weights: for each trained weight a float32 gradient and the
     optimizer's states."""
     return int(account.trainable * (4 + OPTIMIZERS[config.optimizer.name].state_bytes))
-
-
-def _gib(octets: int) -> str:
-    return f"{octets / _GIB:,.1f} GiB"

@@ -28,6 +28,7 @@ from sweep.records.trial import (
     TrialRecord,
 )
 from sweep.search.constraints import failure_constraints
+from sweep.study.forecast import Peak
 
 
 @dataclass(slots=True)
@@ -51,6 +52,19 @@ class Feasibility:
         if not over:
             return None
         return Failed(FailureReason.INFEASIBLE, broken_text(self.limits, measured), (), Cost(), excess=over)
+
+    def predicted(self, peak: Peak | None) -> Failed | None:
+        """Return the outcome of a trial whose peak of memory is predicted to be beyond its limit,
+        even if the prediction is too high; None for one that is to be trained."""
+        limit = self.limits.get(peak.name) if peak is not None else None
+        if peak is None or limit is None or peak.least <= limit:
+            return None
+        over = peak.bytes / limit - 1
+        message = (
+            f"{peak.name} is predicted to be {number(peak.bytes)}, {100 * over:,.1f} % above the limit of {number(limit)}, "
+            "by small trainings that were measured"
+        )
+        return Failed(FailureReason.INFEASIBLE, message, (), Cost(), excess={peak.name: over})
 
     def judged(self, plan: TrialPlan, outcome: Outcome) -> Outcome:
         """Return the outcome: that of a trial which completed beyond a limit is infeasible, and

@@ -21,28 +21,41 @@ from sweep.records.memory import Footprint, MemoryFacts
 from sweep.records.trial import Completed, Outcome, TrialPlan, Verdict
 
 _STEPS = 2  # the second one has the optimizer's state beside activations
-_ROWS, _EVALUATED = 3, 6  # of the larger batches; more are evaluated where that is quick
+# Rows of the batches by which a row is measured: fewer where more take long. A pack trains on two
+# rows when it admits a trial, which hides a batch of one.
+_ROWS, _FEWER_ROWS = (3, 8), (2, 4)
+_EVALUATED = 6  # rows of an evaluation, at least; more are evaluated where that is quick
 _AT_ONCE = 2  # trainings, at least, of a pack whose slots are auto
 _QUICK = 1e12  # floating-point operations
+_TELLING = 2**25  # bytes of tensors, by which gaps between blocks show: as many as the largest block that has any
+_MOST_GAPS = 4.0
 
 
-def look(workspace: Workspace) -> MemoryFacts:
-    """Return what there is on the device of the trials, before a base is loaded."""
+def look(workspace: Workspace, workers: int = 1) -> MemoryFacts:
+    """Return what there is on the device of the trials, before a base is loaded. So many workers
+    share the memory of the host; each has a GPU of its own."""
     device = workspace.base_models.device
-    limit, free, held = memory.capacity(device), memory.free(device), memory.in_use(device)
-    source = "the GPU has" if device.type == "cuda" else host_limit().source
+    held = memory.in_use(device)
+    if device.type == "cuda":
+        workers, limit, free, source = 1, memory.capacity(device), memory.free(device), "the GPU has"
+    else:
+        host = host_limit(workers=workers)
+        limit, free, source = host.bytes, host.free, host.source
     engine, folds = workspace.config.engine, workspace.config.dataset.folds or 1
     at_once = max(_AT_ONCE, folds) if engine.slots == "auto" else engine.slots * folds
+    if engine.name == "trainer":
+        at_once = 1
     asked = engine.memory_limit
     if asked is not None and asked < limit:
         limit, source = int(asked), "engine.memory_limit allows"
-    return MemoryFacts(memory.device_name(device), limit, min(limit, held + free), held, source, asked, at_once)
+    usable = min(limit, held + free)
+    return MemoryFacts(memory.device_name(device), limit, usable, held, source, asked, at_once, workers)
 
 
-def measure(workspace: Workspace, configs: Sequence[tuple[Config, Parameters]]) -> MemoryFacts:
-    """Return what there is on the device, and the footprint of each config by small trainings on
-    it. A config whose small training fails has none."""
-    facts, found = look(workspace), list[Footprint]()
+def measure(workspace: Workspace, configs: Sequence[tuple[Config, Parameters]], workers: int = 1) -> MemoryFacts:
+    """Return what there is on the device (`look`), and the footprint of each config by small
+    trainings on it. A config whose small training fails has none."""
+    facts, found = look(workspace, workers), list[Footprint]()
     for config, account in configs:
         footprint, resident = _footprint(workspace, config, account)
         found += [] if footprint is None else [footprint]
@@ -61,7 +74,8 @@ def _footprint(workspace: Workspace, config: Config, account: Parameters) -> tup
         resident = memory.in_use(device)
         quick = int(_QUICK / (2 * account.total * tokens))
         most = max(_EVALUATED, min(quick, config.trainer.per_device_eval_batch_size))
-        sizes = ((1, 1), (_ROWS, 1), (1, most))
+        few, more = _ROWS if quick >= _ROWS[1] else _FEWER_ROWS
+        sizes = ((1, 1), (1, most), (few, few), (more, more))
         runs = [_small(workspace, config, row, *size) for size in sizes]
     except (RuntimeError, MemoryError) as error:
         if not memory.out_of_memory(error):
@@ -69,12 +83,23 @@ def _footprint(workspace: Workspace, config: Config, account: Parameters) -> tup
         return None, 0
     if any(run is None for run in runs):
         return None, resident
-    (one, engine), (more, _), (evaluated, _) = (run for run in runs if run is not None)
-    of_row, of_evaluated = max(more - one, 0) / (_ROWS - 1), max(evaluated - one, 0) / (most - 1)
+    (one, engine), (evaluated, _), (smaller, _), (larger, _) = (run for run in runs if run is not None)
+    of_row = max(larger.tensors - smaller.tensors, 0) / (more - few)
+    of_evaluated = max(evaluated.tensors - one.tensors, 0) / (most - 1)
     return Footprint(
-        built_by(config), kind(config), tokens, account.trainable, fixed=max(one - int(of_row), 0), row=of_row,
-        eval_first=one if of_evaluated else 0, eval_row=of_evaluated, packed=engine == "packed",
+        built_by(config), kind(config), tokens, account.trainable, fixed=max(larger.tensors - int(more * of_row), 0), row=of_row,
+        eval_first=one.tensors if of_evaluated else 0, eval_row=of_evaluated, packed=engine == "packed",
+        resident=resident, gaps=_gaps(smaller, larger),
     ), resident  # fmt: skip
+
+
+def _gaps(smaller: memory.Taken, larger: memory.Taken) -> float:
+    """Return by how much more a process holds for each further byte of tensors; 0 where the
+    difference is too small to tell."""
+    tensors, held = larger.tensors - smaller.tensors, larger.held - smaller.held
+    if not smaller.held or tensors < _TELLING:
+        return 0.0
+    return min(max(held / tensors, 1.0), _MOST_GAPS)
 
 
 def _longest(workspace: Workspace, config: Config) -> tuple[int, int]:
@@ -87,9 +112,11 @@ def _longest(workspace: Workspace, config: Config) -> tuple[int, int]:
     return longest, lengths[longest]
 
 
-def _small(workspace: Workspace, config: Config, row: int, rows: int, evaluated: int) -> tuple[int, str] | None:
-    """Train on copies of a row (`_repeated`). Return the most bytes that tensors took, and the
-    engine; None where the training failed."""
+def _small(
+    workspace: Workspace, config: Config, row: int, rows: int, evaluated: int
+) -> tuple[memory.Taken, str] | None:
+    """Train on copies of a row (`_repeated`). Return what it took, and the engine; None where the
+    training failed."""
     ended: list[Outcome] = []
     trial = TrialPlan(0, {}, _short(config, rows, evaluated), _STEPS, "")
     trials = iter([trial])
@@ -105,7 +132,7 @@ def _small(workspace: Workspace, config: Config, row: int, rows: int, evaluated:
             except UserError:
                 return None
     (outcome,) = ended
-    return (found[0], outcome.cost.engine) if isinstance(outcome, Completed) else None
+    return (found, outcome.cost.engine) if isinstance(outcome, Completed) else None
 
 
 def _short(config: Config, rows: int, evaluated: int) -> Config:

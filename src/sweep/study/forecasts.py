@@ -7,12 +7,14 @@ once, before the first trial (`sweep.study.footprints`).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import torch
 
-from sweep.config.batch import EFFECTIVE, PER_DEVICE, divisors
+from sweep.config.batch import divisors
+from sweep.config.limits import DEVICE_BYTES, HOST_BYTES
 from sweep.config.optimizers import OPTIMIZERS
 from sweep.config.schema import Config
 from sweep.config.settings import TrainSettings
@@ -24,73 +26,19 @@ from sweep.plan.needs import built_by, kind
 from sweep.plan.plan import Plan, tokenised_by
 from sweep.records.final import Parameters
 from sweep.records.memory import Footprint, MemoryFacts, read_memory, write_memory
-from sweep.records.trial import Cost, Failed, FailureReason, TrialPlan
+from sweep.records.trial import TrialPlan
+from sweep.study.does_not_fit import does_not_fit
 from sweep.study.footprints import look, measure
+from sweep.study.forecast import Forecast, Peak
 from sweep.study.session import Session
 
-LOWER = 0.85  # the part of its tensors that a training needs at least (benchmarks/memory_prediction.py)
-# Resident bytes of a training for each byte of its tensors, with glibc: of the Trainer and of a
-# pack, whose random numbers and kernels take more that is not seen (the same benchmark).
-_HOST_GAPS, _HOST_GAPS_OF_PACK = 1.6, 2.8
+_GAPS = 1.6  # bytes that a process holds for each byte of tensors, where that was not measured
+_GAPS_OF_PACK = 2.8  # the same of a pack in files of earlier versions, whose rows were measured too small
 _NEAR = 0.05  # more bytes than with the smallest batch, which make no difference to a doubtful trial
 SPARE = 0.1  # the part of the usable memory that a chosen batch leaves free
-_FAR = 1.5  # times the bound must fit for a trial to go unmeasured
 _LIBRARIES = 2**30  # bytes of the process and its libraries, at most
 _MOST_MEASURED = 8  # configs
 _MEGABATCH = 50  # batches that `group_by_length` sorts together
-_GIB = 2**30
-
-EVALUATED = "trainer.per_device_eval_batch_size"
-
-
-class DoesNotFitError(UserError):
-    """A trial needs more memory than there is. `excess` is the part by which it does."""
-
-    excess: float = 0.0
-
-    @classmethod
-    def by(cls, path: str, message: str, excess: float) -> DoesNotFitError:
-        """Return the error with its fault."""
-        found = cls(UserError.of(path, message).faults)
-        found.excess = excess
-        return found
-
-    @property
-    def failed(self) -> Failed:
-        """Return the outcome of the trial. To a sampler it is one that ran out of memory."""
-        message, excess = "; ".join(map(str, self.faults)), {str(FailureReason.OUT_OF_MEMORY): self.excess}
-        return Failed(FailureReason.INFEASIBLE, message, (), Cost(), excess=excess)
-
-
-@dataclass(frozen=True, slots=True)
-class Forecast:
-    """The bytes that a training needs: `resident` without it, `fixed` whatever its batches, and
-    the larger one of `batch` for a training batch and `evaluation` for one of an evaluation. With
-    the gaps that an allocator leaves between its blocks, a training takes `gaps` times as many."""
-
-    resident: int
-    fixed: int
-    batch: int
-    evaluation: int = 0
-    gaps: float = 1.0
-
-    @property
-    def bytes(self) -> int:
-        return self.together(1)
-
-    @property
-    def least(self) -> int:
-        """Return the bytes that the training needs at least, as far as predictions are known to be
-        wrong: those of its tensors, without gaps."""
-        return int(LOWER * (self.resident + self._own))
-
-    def together(self, trials: int) -> int:
-        """Return the bytes that so many trainings like this one need on one base."""
-        return self.resident + int(trials * self.gaps * self._own)
-
-    @property
-    def _own(self) -> int:
-        return self.fixed + max(self.batch, self.evaluation)
 
 
 @dataclass(slots=True)
@@ -110,12 +58,13 @@ class Forecasts:
         plan, accounts = session.plan, dict(session.plan.needs.accounts)
         if not accounts:
             return cls(plan, None)
-        kept, now = read_memory(session.store.root), session.launcher.ask(look)
+        workers = session.launcher.sharing()
+        kept, now = read_memory(session.store.root), session.launcher.ask(look, workers)
         if kept is not None and kept.same_device(now):
             return cls(plan, kept, accounts)
         found = cls(plan, now, accounts)
         if near := list(found.near()):
-            found.facts = session.launcher.ask(measure, near)
+            found.facts = session.launcher.ask(measure, near, workers)
         assert found.facts is not None
         write_memory(session.store.root, found.facts)
         return found
@@ -145,16 +94,57 @@ class Forecasts:
         found = {size: forecast for size in sizes if (forecast := self.forecast(config, size)) is not None}
         if not found:
             return trial
-        at_once = facts.at_once if self._is_packed(config) else 1
         for size, forecast in found.items():
-            if forecast.together(at_once) <= (1 - SPARE) * facts.usable:
+            if self._fits(config, forecast):
                 return self._in_batches(trial, size)
         if (least := found[sizes[-1]]).least > facts.limit:
             single = self.forecast(config, 1) or least
-            raise _does_not_fit(config, least, single, facts)
+            raise does_not_fit(config, least, single, facts)
+        at_once = self._at_once(config)
         most = (1 + _NEAR) * least.together(at_once)
         near = (size for size, one in found.items() if one.together(at_once) <= most and one.least <= facts.limit)
         return self._in_batches(trial, next(near, sizes[-1]))
+
+    def _fits(self, config: Config, forecast: Forecast) -> bool:
+        """Return whether the trainings that run at once fit in memory, and the trial keeps the
+        limit on its peak, with some to spare."""
+        assert self.facts is not None
+        limit = self.plan.config.study.limits.get(self._peak_name)
+        kept = limit is None or self._peak(config, forecast) <= (1 - SPARE) * limit
+        return kept and forecast.together(self._at_once(config)) <= (1 - SPARE) * self.facts.usable
+
+    def peak(self, config: Config) -> Peak | None:
+        """Return the peak that a trial is predicted to have: on the host of its process, or on its
+        GPU; None where it was not predicted. The folds of a trial that train side by side count
+        together."""
+        forecast = self.forecast(config)
+        return None if forecast is None else Peak(self._peak_name, self._peak(config, forecast))
+
+    def share(self, config: Config) -> float:
+        """Return the part of the memory for trainings that one training of a trial in a pack
+        takes; 0 where it is not known."""
+        forecast = self.forecast(config) if self._is_packed(config) else None
+        return 0.0 if forecast is None else self._share(forecast)
+
+    def _share(self, forecast: Forecast) -> float:
+        assert self.facts is not None
+        room = (1 - SPARE) * self.facts.usable - forecast.resident
+        return forecast.own / room if room > 0 else 1.0
+
+    def _peak(self, config: Config, forecast: Forecast) -> int:
+        if not self._is_packed(config):
+            return forecast.bytes
+        beside = int(1 / max(self._share(forecast), 1e-6))
+        return forecast.together(max(min(self.plan.config.dataset.folds or 1, beside), 1))
+
+    @property
+    def _peak_name(self) -> str:
+        assert self.facts is not None
+        return HOST_BYTES if self.facts.device == "cpu" else DEVICE_BYTES
+
+    def _at_once(self, config: Config) -> int:
+        assert self.facts is not None
+        return self.facts.at_once if self._is_packed(config) else 1
 
     def _in_batches(self, trial: TrialPlan, rows: int) -> TrialPlan:
         if rows == trial.config.trainer.per_device_train_batch_size:
@@ -168,6 +158,7 @@ class Forecasts:
         account = self._account(config)
         if self.facts is None or account is None or (footprint := self._footprint(config)) is None:
             return None
+        resident = footprint.resident or self.facts.resident
         more = (account.trainable - footprint.trained) * _bytes_of_trained(config, self.facts)
         fixed = max(int(footprint.fixed + more), 0)
         longest = self.plan.needs.longest.get(tokenised_by(config), ())
@@ -175,9 +166,14 @@ class Forecasts:
         count = min(rows, len(self.plan.splits.train))
         full = self._full_rows(config, longest, count) if footprint.packed else float(count)
         evaluation = footprint.evaluation(min(evaluated, len(self.plan.splits.validation)))
-        of_host = _HOST_GAPS_OF_PACK if footprint.packed else _HOST_GAPS
-        gaps = of_host if self.facts.device == "cpu" else 1.0
-        return Forecast(self.facts.resident, fixed, int(footprint.row * full), int(evaluation), gaps)
+        return Forecast(resident, fixed, int(footprint.row * full), int(evaluation), self._gaps(footprint))
+
+    def _gaps(self, footprint: Footprint) -> float:
+        assert self.facts is not None
+        if self.facts.device != "cpu":
+            return 1.0
+        earlier = not footprint.resident
+        return footprint.gaps or (_GAPS_OF_PACK if footprint.packed and earlier else _GAPS)
 
     def _full_rows(self, config: Config, longest: tuple[int, ...], rows: int) -> float:
         """Return how many of the longest row have as many tokens as the rows of the largest batch,
@@ -194,7 +190,8 @@ class Forecasts:
 
     def _footprint(self, config: Config) -> Footprint | None:
         """Return the footprint of the config, or the largest one of its kind."""
-        assert self.facts is not None
+        if self.facts is None:
+            return None
         of_kind = [one for one in self.facts.footprints if one.kind == kind(config)]
         exact = [one for one in of_kind if one.built_by == built_by(config)]
         return max(exact or of_kind, key=lambda one: one.row, default=None)
@@ -224,8 +221,11 @@ class Forecasts:
         if of_token is None or not longest:
             return False
         tokens = longest[0] * max(rows, config.trainer.per_device_eval_batch_size)
-        weights = account.bytes + account.trainable * _bytes_of_trained(config, self.facts)
-        return _FAR * (_LIBRARIES + weights + tokens * of_token) < (1 - SPARE) * self.facts.usable
+        own = account.trainable * _bytes_of_trained(config, self.facts) + tokens * of_token
+        base, folds = _LIBRARIES + account.bytes, self.plan.config.dataset.folds or 1
+        limit = self.plan.config.study.limits.get(self._peak_name, math.inf)
+        room = (1 - SPARE) * self.facts.usable
+        return base + self.facts.at_once * own < room and base + folds * own < (1 - SPARE) * limit
 
 
 def _divisible(config: Config) -> bool:
@@ -253,37 +253,3 @@ def _bytes_of_token(config: Config, length: int) -> float | None:
     heads = getattr(sizes, "num_attention_heads", None) or 1
     words = 12.0 * (getattr(sizes, "vocab_size", None) or 0) if config.prompt is not None else 0.0
     return 8.0 * (layers + 1) * (16 * width + 4 * int(inner) + 3 * int(heads) * length) + words
-
-
-def _does_not_fit(config: Config, forecast: Forecast, single: Forecast, facts: MemoryFacts) -> DoesNotFitError:
-    """Return the error of a trial that fits in no way. It names what to change: `single` is the
-    forecast of batches of one row."""
-    figure = (
-        f"needs about {_gib(forecast.bytes)}, and at least {_gib(forecast.least)}, by small trainings that were measured "
-        f"(training batch {_gib(forecast.batch)}, evaluation {_gib(forecast.evaluation)}, trained weights and optimizer "
-        f"{_gib(forecast.fixed)}, base and process {_gib(forecast.resident)}), but {facts.source} {_gib(facts.limit)}"
-    )
-    path, value, remedy = _to_change(config, forecast, single, facts)
-    return DoesNotFitError.by(path, f"is {value}, which {figure}; use {remedy}", forecast.bytes / facts.limit - 1)
-
-
-def _to_change(config: Config, forecast: Forecast, single: Forecast, facts: MemoryFacts) -> tuple[str, object, str]:
-    """Return the key that takes too much memory, its value, and what to use instead."""
-    trainer, less = config.trainer, "a smaller dataset.max_length"
-    if not trainer.gradient_checkpointing:
-        less += " or trainer.gradient_checkpointing=true"
-    if forecast.evaluation > forecast.batch and replace(forecast, evaluation=0).least <= facts.limit:
-        return EVALUATED, trainer.per_device_eval_batch_size, "a smaller one"
-    if trainer.effective_batch_size is None and single.least <= facts.limit:
-        divided = f"{EFFECTIVE}={trainer.step_rows}, which is divided as memory allows"
-        return PER_DEVICE, trainer.per_device_train_batch_size, f"{divided}, or {less}"
-    if forecast.batch > max(forecast.fixed, forecast.resident):
-        keys = (PER_DEVICE, trainer.per_device_train_batch_size), (EFFECTIVE, trainer.effective_batch_size)
-        return *keys[trainer.effective_batch_size is not None], less
-    if forecast.fixed > forecast.resident and (rank := getattr(config.adapter, "r", None)) is not None:
-        return "adapter.r", rank, "a smaller rank"
-    return "model.path", config.model.path or config.model.config, "a smaller model, or adapter=qlora"
-
-
-def _gib(octets: int) -> str:
-    return f"{octets / _GIB:,.2f} GiB"

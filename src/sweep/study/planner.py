@@ -9,8 +9,9 @@ from sweep.config.schema import Scalar
 from sweep.errors import UserError
 from sweep.plan.plan import Plan
 from sweep.records.trial import Cost, Failed, FailureReason, TrialPlan
+from sweep.study.does_not_fit import DoesNotFitError
 from sweep.study.feasibility import Feasibility
-from sweep.study.forecasts import DoesNotFitError, Forecasts
+from sweep.study.forecasts import Forecasts
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +38,12 @@ class Planner:
         except UserError as error:
             message = "; ".join(map(str, error.faults))
             return Untrainable(Failed(FailureReason.INFEASIBLE, message, (), Cost()))
+        if (beyond := self.feasibility.before(planned)) is not None:
+            return Untrainable(beyond, planned)
         try:
             found = self.forecasts.fitted(planned)
         except DoesNotFitError as error:
             return Untrainable(error.failed, planned)
-        if (beyond := self.feasibility.before(found)) is not None:
+        if (beyond := self.feasibility.predicted(self.forecasts.peak(found.config))) is not None:
             return Untrainable(beyond, found)
-        return replace(found, limits=self.feasibility.limits)
+        return replace(found, limits=self.feasibility.limits, memory=self.forecasts.share(found.config))

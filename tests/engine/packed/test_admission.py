@@ -4,7 +4,7 @@ elsewhere."""
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -232,3 +232,27 @@ def test_a_trial_that_was_stopped_while_its_slot_was_opened_is_closed() -> None:
     world = World([plan(0)], open_slot=open_stopped)
     world.fill()
     assert (world.open, list(world.ended), slots[0].closed, world.models) == ([], [0], True, [])
+
+
+def needing(number: int, memory: float) -> TrialPlan:
+    return replace(plan(number), memory=memory)
+
+
+def test_trials_enter_as_far_as_memory_is_predicted_to_hold_them() -> None:
+    world = World([needing(0, 0.5), needing(1, 0.4), needing(2, 0.3), needing(3, 0.1)], slots=4)
+    world.fill()
+    assert (world.open, world.deferred) == ([0, 1, 3], [2])
+    world.end(0)
+    world.fill()
+    assert (world.open, world.deferred) == ([1, 3, 2], [])
+
+
+def test_a_trial_that_needs_all_memory_is_alone_and_waits_no_longer_than_others() -> None:
+    world = World([needing(0, 0.2), needing(1, 1.5), *(needing(number, 0.2) for number in range(2, 9))], slots=3)
+    for _ in range(4):
+        world.fill()
+        assert 1 not in world.open
+        world.end(*world.open[:1])
+    world.end(*world.open)
+    world.fill()
+    assert world.open == [1] and world.trials

@@ -29,7 +29,9 @@ class Admission:
 
     A trial on another base, or one for the Trainer, is deferred until the pack is empty; a head on
     the pack's own base, which takes little time and memory, is trained at once. A deferred trial
-    keeps its slot, and no more trials than there are slots may be admitted before it. `open_slot`
+    keeps its slot, and no more trials than there are slots may be admitted before it. One that
+    memory is predicted not to hold beside the others (`TrialPlan.memory`) waits too, until they
+    leave it room. `open_slot`
     loads a trial's model, `key_of` gives the pack that it belongs to, and `train_alone` trains it
     from its plan to its end. A warning gives the reason for the Trainer; with `announce` also
     where the settings tell it beforehand.
@@ -43,6 +45,7 @@ class Admission:
     train_alone: Callable[[TrialPlan], None]
     announce: bool = False
     deferred: list[TrialPlan] = field(default_factory=list)
+    crowded: list[TrialPlan] = field(default_factory=list)  # of the deferred, those that wait for memory
     overtaken: int = 0  # trials admitted since the first one was deferred
     alone: dict[tuple[tuple[int, int], int], str] = field(default_factory=dict)  # not packable, by trial and fold
 
@@ -50,13 +53,14 @@ class Admission:
         """Admit trials as long as there is a free slot and a further trial."""
         if not self.pack.slots:
             self.admit_deferred()
+        self._admit_crowded()
         while self._has_free_slot() and (trial := self.queue.pull()) is not None:
             self.admit(trial)
 
     def admit_deferred(self) -> None:
         """Admit the deferred trials again, in their order; trials on another base are deferred
         again."""
-        deferred, self.deferred, self.overtaken = self.deferred, [], 0
+        deferred, self.deferred, self.crowded, self.overtaken = self.deferred, [], [], 0
         for trial in deferred:
             self.admit(trial, waited=True)
 
@@ -68,6 +72,10 @@ class Admission:
         if self.pack.slots and not self._suits_present_pack(choice.loop, key):
             self.deferred.append(trial)
             return
+        if choice.loop is Loop.PACKED and not self._has_memory(trial):
+            self.deferred.append(trial)
+            self.crowded.append(trial)
+            return
         if (waited or choice.loop is not Loop.PACKED) and self._stopped(trial):
             return
         if self.pack.key is not None and (choice.loop is Loop.TRAINER or key.base != self.pack.key.base):
@@ -76,6 +84,20 @@ class Admission:
             self._admit_to_pack(trial, key)
         else:
             self._train_alone(trial, choice)
+
+    def _admit_crowded(self) -> None:
+        """Admit the trials that waited for memory, in their order, as far as there is room."""
+        while self.crowded and self._has_memory(self.crowded[0]):
+            trial = self.crowded.pop(0)
+            self.deferred.remove(trial)
+            self.overtaken = self.overtaken if self.deferred else 0
+            self.admit(trial, waited=True)
+
+    def _has_memory(self, trial: TrialPlan) -> bool:
+        """Return whether memory is predicted to hold the trial beside those of the pack; a trial
+        that is alone has all of it."""
+        present = [slot.plan.memory for slot in self.pack.slots]
+        return not present or sum(present) + trial.memory <= 1
 
     def _has_free_slot(self) -> bool:
         slots = self.pack.budget.slots
