@@ -51,7 +51,7 @@ from sweep.records.store import Store
 
 CORE, VERDICT, LATE, SHARE = 0.5, 0.020, 0.100, 0.95  # promised
 PROMISED_AT = 32  # workers
-TRAINED = 64  # rows of a simulated study's data
+TRAINED = 64  # rows of the training and the test split of simulated studies
 SMALL = ("dataset.max_train_samples=64", "dataset.max_eval_samples=32", "trainer.num_train_epochs=1")
 SIDES = {
     "two workers of one thread": ("launcher=local", "launcher.workers=2"),
@@ -85,7 +85,7 @@ class Case:
         write_rows(folder / "data", self.rows or TRAINED)
         storage = [f"study.storage={self.storage}", f"study.study_name=scale-{uuid4().hex}"] if self.storage else []
         return [
-            "+experiment=quickstart", "dataset=custom", f"dataset.path={folder / 'data'}", "dataset.test_split=null",
+            "+experiment=quickstart", "dataset=custom", f"dataset.path={folder / 'data'}",
             "dataset.validation_split=validation", f"run_dir={folder / 'run'}", "tracker=none",
             f"study.n_trials={self.workers * SLOTS * self.per_slot}", "study.sampler=random",
             f"study.pruner={'racing' if self.rows else 'none'}", *storage, f"engine.slots={SLOTS}", "launcher=local",
@@ -94,9 +94,9 @@ class Case:
 
 
 def write_rows(folder: Path, validation: int) -> None:
-    """Write texts of two labels: so many for validation, and as few for training as suffice."""
+    """Write texts of two labels: so many for validation, and as few for training and test as suffice."""
     folder.mkdir()
-    for name, count in (("train", TRAINED), ("validation", validation)):
+    for name, count in (("train", TRAINED), ("validation", validation), ("test", TRAINED)):
         with (folder / f"{name}.csv").open("w", newline="") as file:
             writer = csv.writer(file)
             writer.writerow(("text", "label"))
@@ -187,9 +187,7 @@ def _simulate(case: Case, folder: Path) -> None:
         "seconds": seconds,
         "processor": processor,
         "steps": sum(record.outcome.cost.steps for record in records),
-        "waited": [
-            one.metrics[WAITED] for record in records for one in record.outcome.evals if WAITED in one.metrics
-        ],
+        "waited": [one.metrics[WAITED] for record in records for one in record.outcome.evals if WAITED in one.metrics],
         "filling": (starts[case.workers * SLOTS - 1] - starts[0]).total_seconds(),
         "pauses": sum(record.pauses for record in records),
         "promotions": sum(record.promotions for record in records),

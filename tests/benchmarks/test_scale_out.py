@@ -16,7 +16,14 @@ from sweep.plan.plan import make_plan
 
 
 def found(**values: Any) -> dict[str, Any]:
-    usual = {"workers": 1, "seconds": 60.0, "processor": 3.0, "steps": 960, "waited": [0.01, 0.02, 0.03], "filling": 0.5}
+    usual = {
+        "workers": 1,
+        "seconds": 60.0,
+        "processor": 3.0,
+        "steps": 960,
+        "waited": [0.01, 0.02, 0.03],
+        "filling": 0.5,
+    }
     return {**usual, "pauses": 5, "promotions": 2, **values}
 
 

@@ -5,17 +5,17 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from typing import Any
 
 from optuna.distributions import BaseDistribution, check_distribution_compatibility
 from optuna.storages import RDBStorage
 from optuna.storages._cached_storage import _CachedStorage, _StudyInfo
-from optuna.storages._rdb import models
 from optuna.storages._rdb.storage import _create_scoped_session
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import select
 
-from sweep.study.gathered_writes import SYSTEM, USER, GatheredWrites, as_stored
+from sweep.study.gathered_writes import SYSTEM, TRIALS, USER, GatheredWrites, as_stored
 
 
 class KnownTrials(_CachedStorage):
@@ -26,8 +26,8 @@ class KnownTrials(_CachedStorage):
     every verdict. A study has one process (`sweep.study.owner`). Trials that another program adds,
     such as enqueued points, are found all the same.
 
-    Within `gathered`, values of running trials are written together, and known without being read
-    again.
+    Within `gathered`, values and ends of running trials are written together, and known without
+    being read again.
     """
 
     def __init__(self, backend: RDBStorage) -> None:
@@ -82,8 +82,14 @@ class KnownTrials(_CachedStorage):
         self._keep(trial)
 
     def set_trial_state_values(self, trial_id: int, state: TrialState, values: Sequence[float] | None = None) -> bool:
-        self._write_alone(trial_id)
-        return super().set_trial_state_values(trial_id, state, values)
+        if (trial := self._open(trial_id)) is None or not state.is_finished():
+            self._write_alone(trial_id)
+            return super().set_trial_state_values(trial_id, state, values)
+        trial.state, trial.datetime_complete = state, datetime.now()
+        trial._values = None if values is None else list(values)
+        self._gathered.end(trial_id, state, values or (), trial.datetime_complete)
+        self._keep(trial)
+        return True
 
     def set_trial_intermediate_value(self, trial_id: int, step: int, intermediate_value: float) -> None:
         if (trial := self._open(trial_id)) is None:
@@ -158,10 +164,9 @@ class KnownTrials(_CachedStorage):
 
     def _others(self, study_id: int) -> bool:
         """Return whether the database has trials that are not known."""
-        trials = models.TrialModel
-        newer = select(trials.trial_id).where(trials.study_id == study_id, trials.trial_id > self._newest).limit(1)
+        newer = select(TRIALS.c.trial_id).where(TRIALS.c.study_id == study_id, TRIALS.c.trial_id > self._newest)
         with _create_scoped_session(self._backend.scoped_session) as session:
-            return session.execute(newer).first() is not None
+            return session.connection().execute(newer.limit(1)).first() is not None
 
     def _read(self, study_id: int) -> None:
         trials = self._backend._get_trials(
