@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from benchmarks import scale_out, table
 from benchmarks.scale_out import Case
 
+from benchmarks import scale_out, table
 from sweep.plan.pausing import pauses
 from sweep.plan.plan import make_plan
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-
 from benchmarks.simulated import EVALUATED, SAVED, STEPS, WAITED, Simulated
 
 from support.promoting import BestGoesOn

@@ -18,7 +18,7 @@ from optuna.trial import TrialState
 from sqlalchemy import Connection, select
 
 # Optuna's tables: its classes have no types, and statements on them take several times as long.
-TRIALS = models.TrialModel.__table__
+STUDIES, TRIALS = models.StudyModel.__table__, models.TrialModel.__table__
 USER, SYSTEM = models.TrialUserAttributeModel.__table__, models.TrialSystemAttributeModel.__table__
 _PARAMS, _VALUES = models.TrialParamModel.__table__, models.TrialValueModel.__table__
 _SCORES = models.TrialIntermediateValueModel.__table__
@@ -60,7 +60,7 @@ class GatheredWrites:
         for objective, value in enumerate(values):
             stored, kind = models.TrialValueModel.value_to_stored_repr(value)
             self._gather((_VALUES, trial_id, objective), {"value": stored, "value_type": kind})
-        self._ended[trial_id] = {"state": state, "datetime_complete": at.astimezone(UTC).replace(tzinfo=None)}
+        self._ended[trial_id] = {"state": state, "datetime_complete": in_utc(at)}
 
     def _gather(self, place: _Key, value: dict[str, Any], *, known: bool = False) -> None:
         if known and place not in self._new:
@@ -106,6 +106,11 @@ class GatheredWrites:
                 raise UpdateFinishedTrialError(f"trial {number} has ended, and cannot be changed any more")
         if len(found) < len(ids):
             raise KeyError(models.NOT_FOUND_MSG)
+
+
+def in_utc(local: datetime) -> datetime:
+    """Return a local time as the database has it: in UTC, without a zone."""
+    return local.astimezone(UTC).replace(tzinfo=None)
 
 
 def as_stored(value: Any) -> tuple[str, Any]:

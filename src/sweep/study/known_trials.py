@@ -14,8 +14,9 @@ from optuna.storages._cached_storage import _CachedStorage, _StudyInfo
 from optuna.storages._rdb.storage import _create_scoped_session
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import select
+from sqlalchemy.sql.functions import count
 
-from sweep.study.gathered_writes import SYSTEM, TRIALS, USER, GatheredWrites, as_stored
+from sweep.study.gathered_writes import STUDIES, SYSTEM, TRIALS, USER, GatheredWrites, as_stored, in_utc
 
 
 class KnownTrials(_CachedStorage):
@@ -58,14 +59,29 @@ class KnownTrials(_CachedStorage):
 
     def create_new_trial(self, study_id: int, template_trial: FrozenTrial | None = None) -> int:
         self._gathered.write()
-        before = len(self._studies[study_id].trials) if study_id in self._studies else -1
-        trial_id = super().create_new_trial(study_id, template_trial)
-        _, number = self._trial_id_to_study_id_and_number[trial_id]
-        if template_trial is not None:
+        if template_trial is not None or not self._gathers or study_id not in self._studies:
+            trial_id = super().create_new_trial(study_id, template_trial)
             self._written.add(trial_id)
-        elif number == before:  # numbers have no gaps: no other program has added a trial
-            self._newest = max(self._newest, trial_id)
-        return trial_id
+            return trial_id
+        trial = self._created(study_id)
+        if trial.number == len(self._studies[study_id].trials):  # else another program has added a trial
+            self._newest = max(self._newest, trial._trial_id)
+        self._add_trials_to_cache(study_id, [trial])
+        return trial._trial_id
+
+    def _created(self, study_id: int) -> FrozenTrial:
+        """Create a running trial as Optuna does: its number is that of the trials before it, which
+        nobody else changes while the row of the study is locked."""
+        began = datetime.now()
+        new = {"study_id": study_id, "state": TrialState.RUNNING, "datetime_start": in_utc(began)}
+        with _create_scoped_session(self._backend.scoped_session) as session:
+            connection = session.connection()
+            connection.execute(select(STUDIES.c.study_id).where(STUDIES.c.study_id == study_id).with_for_update())
+            trial_id = connection.execute(TRIALS.insert().values(**new)).inserted_primary_key[0]
+            before = TRIALS.c.study_id == study_id, TRIALS.c.trial_id < trial_id
+            number = connection.execute(select(count()).select_from(TRIALS).where(*before)).scalar_one()
+            connection.execute(TRIALS.update().where(TRIALS.c.trial_id == trial_id).values(number=number))
+        return FrozenTrial(number, TrialState.RUNNING, None, began, None, {}, {}, {}, {}, {}, trial_id)
 
     def set_trial_param(
         self, trial_id: int, param_name: str, param_value_internal: float, distribution: BaseDistribution
