@@ -63,13 +63,21 @@ def test_nothing_is_promised_of_a_search_with_hurried_steps() -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_a_small_run_has_all_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_small_run_has_all_simulated_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(table, "RESULTS", tmp_path)
-    monkeypatch.setattr(sys, "argv", ["scale_out", "--small", "--rounds", "1", "--racing", "600", "--name", "small"])
+    options = ("--small", "--workers", "2", "--racing", "600", "--rounds", "0", "--name", "small")
+    monkeypatch.setattr(sys, "argv", ["scale_out", *options])
     scale_out.main()
     rows = {row["name"]: row["values"] for row in json.loads((tmp_path / "small.json").read_text())["rows"]}
     assert rows["2 workers, racing on 600 rows: pauses"][0] > 0
-    assert rows["1 worker: throughput, of workers × 1"] == [1.0]
-    assert {name.partition(", ")[2] for name in rows if name.startswith("8 LoRA trials")} == {
-        f"{side}: {part}" for side in scale_out.SIDES for part in ("search alone", "whole command")
-    }
+    assert rows["2 workers: throughput, of workers × 2"] == [1.0]
+    assert 0 < rows["2 workers: throughput, of no waiting at all"][0] <= 1
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_real_trials_are_timed_on_both_sides() -> None:
+    rows = {row.name: row.values for row in scale_out._real(1, small=True)}
+    for side in scale_out.SIDES:
+        search, command = (rows[f"8 LoRA trials, {side}: {part}"] for part in ("search alone", "whole command"))
+        assert 0 < search[0] < command[0]
