@@ -77,7 +77,9 @@ class KnownTrials(_CachedStorage):
         with _create_scoped_session(self._backend.scoped_session) as session:
             connection = session.connection()
             connection.execute(select(STUDIES.c.study_id).where(STUDIES.c.study_id == study_id).with_for_update())
-            trial_id = connection.execute(TRIALS.insert().values(**new)).inserted_primary_key[0]
+            key = connection.execute(TRIALS.insert().values(**new)).inserted_primary_key
+            assert key is not None, "a row was inserted"
+            trial_id: int = key[0]
             before = TRIALS.c.study_id == study_id, TRIALS.c.trial_id < trial_id
             number = connection.execute(select(count()).select_from(TRIALS).where(*before)).scalar_one()
             connection.execute(TRIALS.update().where(TRIALS.c.trial_id == trial_id).values(number=number))
