@@ -152,7 +152,8 @@ class KnownTrials(_CachedStorage):
         return self._studies[place[0]].trials[place[1]]
 
     def _open(self, trial_id: int) -> FrozenTrial | None:
-        """Return a copy of a running trial to which writes are gathered; None for any other one."""
+        """Return a copy of a running trial to which writes are gathered; None for any other
+        one."""
         trial = self._content(trial_id) if self._gathers else None
         return copy.copy(trial) if trial is not None and trial.state is TrialState.RUNNING else None
 
@@ -161,7 +162,8 @@ class KnownTrials(_CachedStorage):
         self._studies[study_id].trials[number] = trial
 
     def _former(self, trial_id: int, name: str) -> BaseDistribution | None:
-        """Return the distribution that the parameter of this name has in the study, if it is known."""
+        """Return the distribution that the parameter of this name has in the study, if it is
+        known."""
         place = self._trial_id_to_study_id_and_number.get(trial_id)
         return None if place is None else self._studies[place[0]].param_distribution.get(name)
 
