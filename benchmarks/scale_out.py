@@ -1,42 +1,57 @@
 """Many workers on one coordinator, with trials that sleep; and real trials on two workers.
 
-    python -m benchmarks.scale_out [--workers 1 2 4 8 16 32] [--trials 32] [--rounds 3] [--small]
+    python -m benchmarks.scale_out [--workers 1 8 32] [--trials-per-slot 3] [--racing 139 600]
+        [--racing-workers 32] [--racing-trials-per-slot 1] [--storage ADDRESS] [--no-snapshots]
+        [--rounds 3] [--small] [--name NAME]
 
 Simulated: `launcher=local` with so many workers of 16 slots each. The workers are Ray actors as
-ever; their engine (`benchmarks.simulated`) takes a step of a second with all its trials, logs each
-tenth and evaluates each twentieth. Coordinator, Optuna in SQLite and records are the real ones;
-there is no tracker. A search begins when all workers are there, and gives each `--trials` trials.
-Measured are the processor time of the coordinator over the time of the search, the time from an
-evaluation to its verdict as the worker sees it, and the steps a second over workers × those of one
-worker. With the pruner `racing` trials differ in length, so that a second row of the largest
-number of workers has only its verdicts.
+ever; their engine (`benchmarks.simulated`) takes a step of a second with all its trials. A trial
+takes 60 steps, logs each tenth and evaluates each twentieth, and sends a snapshot of 1.1 MB after
+each evaluation but the last. Coordinator, Optuna's storage and records are the real ones; there is
+no tracker. A search begins when all workers are there, and gives each of their slots
+`--trials-per-slot` trials. Measured are the processor time of the coordinator over the time of the
+search, the time from an evaluation to its verdict as the worker sees it, and the steps a second
+over workers × those of the first number of workers.
 
-Real: the quickstart's LoRA trials on MiniLM, by two workers of one thread each, and by one process
-of two threads, in turn. The seconds are those from the first trial's start to the last one's end.
+With the pruner `racing` trials differ in length, so that its searches have no throughput. `--racing`
+gives the numbers of validation rows that scores are of: from 500 on racing pauses trials and
+promotes them, below it stops them for good.
 
-Each worker takes about 0.4 GiB, and seconds to start. On a machine with few cores the workers take
-processor time from the coordinator.
+`--storage` is the address of a database in place of SQLite in the run directory.
+
+Real (`--rounds`): the quickstart's LoRA trials on MiniLM, by two workers of one thread each, and by
+one process of two threads, in turn: the seconds of the whole command with retraining and test, and
+those from the first trial's start to the last one's end.
+
+`--small` takes a tenth of the steps' time, two workers and small real trials: it shows that all
+parts run. Each worker takes about 0.4 GiB, and seconds to start. On a machine with few cores the
+workers take processor time from the coordinator.
 """
 
 from __future__ import annotations
 
 import argparse
+import csv
 import json
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 from statistics import quantiles
 from tempfile import TemporaryDirectory
 from typing import Any
+from uuid import uuid4
 
 from benchmarks import process
-from benchmarks.simulated import ROUND, SLOTS, WAITED, make_engine
+from benchmarks.simulated import ROUND, SLOTS, STEPS, WAITED, engine_maker
 from benchmarks.table import Row, publish
 from sweep.records.store import Store
 
-CORE, VERDICT, LATE, SHARE = 0.5, 0.020, 0.100, 0.95  # promised at 32 workers
+CORE, VERDICT, LATE, SHARE = 0.5, 0.020, 0.100, 0.95  # promised
+PROMISED_AT = 32  # workers
+TRAINED = 64  # rows of the training and the test split of simulated studies
 SMALL = ("dataset.max_train_samples=64", "dataset.max_eval_samples=32", "trainer.num_train_epochs=1")
 SIDES = {
     "two workers of one thread": ("launcher=local", "launcher.workers=2"),
@@ -44,117 +59,198 @@ SIDES = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A search with simulated trials. `rows` are the validation rows of a search with the pruner
+    racing; 0 is one without a pruner. A step takes `seconds`."""
+
+    workers: int
+    per_slot: int
+    rows: int = 0
+    storage: str = ""
+    saves: bool = True
+    seconds: float = ROUND
+
+    @property
+    def name(self) -> str:
+        racing = f", racing on {self.rows} rows" if self.rows else ""
+        return f"{self.workers} worker{'s' if self.workers > 1 else ''}{racing}"
+
+    @property
+    def promised(self) -> bool:
+        return self.workers == PROMISED_AT and self.seconds == ROUND
+
+    def overrides(self, folder: Path) -> list[str]:
+        """Return the command line of the study, whose files are in `folder`."""
+        write_rows(folder / "data", self.rows or TRAINED)
+        storage = [f"study.storage={self.storage}", f"study.study_name=scale-{uuid4().hex}"] if self.storage else []
+        return [
+            "+experiment=quickstart", "dataset=custom", f"dataset.path={folder / 'data'}",
+            "dataset.validation_split=validation", f"run_dir={folder / 'run'}", "tracker=none",
+            f"study.n_trials={self.workers * SLOTS * self.per_slot}", "study.sampler=random",
+            f"study.pruner={'racing' if self.rows else 'none'}", *storage, f"engine.slots={SLOTS}", "launcher=local",
+            f"launcher.workers={self.workers}", "launcher.wait=600", "trainer.device=cpu", "trainer.save_best=false",
+        ]  # fmt: skip
+
+
+def write_rows(folder: Path, validation: int) -> None:
+    """Write texts of two labels: so many for validation, and as few for training and test as suffice."""
+    folder.mkdir()
+    for name, count in (("train", TRAINED), ("validation", validation), ("test", TRAINED)):
+        with (folder / f"{name}.csv").open("w", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerow(("text", "label"))
+            writer.writerows((f"request {number} of {name}", ("old", "new")[number % 2]) for number in range(count))
+
+
 def main() -> None:
     given = _arguments()
     if given.part:
-        _simulate(given.part, given.trials, given.pruner, Path(given.folder))
+        _simulate(Case(**json.loads(given.part)), Path(given.folder))
         return
-    many = [_measured(workers, given.trials, "none") for workers in given.workers]
-    racing = _measured(max(given.workers), given.trials, "racing")
-    rows = [row for found in many for row in _rows(found, one=many[0])]
-    rows += _verdicts(racing, f"{racing['workers']} workers, racing")
+    step = ROUND / 10 if given.small else ROUND
+    common: dict[str, Any] = {"storage": given.storage, "saves": given.snapshots, "seconds": step}
+    rows: list[Row] = []
+    first: dict[str, Any] | None = None
+    for workers in given.workers:
+        case = Case(workers, given.trials_per_slot, **common)
+        found = _measured(case)
+        first = first or found
+        rows += _rows(case, found, one=first)
+    for validation in given.racing:
+        case = Case(given.racing_workers, given.racing_trials_per_slot, validation, **common)
+        rows += _racing(case, _measured(case))
     if given.rounds:
         rows += _real(given.rounds, small=given.small)
-    publish("scale_out", rows, {"trials per worker": str(given.trials), "slots per worker": str(SLOTS)})
+    notes: dict[str, float | str] = {
+        "trials per slot": f"{given.trials_per_slot}; racing {given.racing_trials_per_slot}",
+        "slots per worker": str(SLOTS),
+        "seconds of a trial": STEPS * step,
+        "snapshots": "after each evaluation but the last" if given.snapshots else "of paused trials alone",
+        "storage": given.storage.partition(":")[0] or "sqlite",
+    }
+    publish(given.name, rows, notes)
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.scale_out")
-    parser.add_argument("--workers", type=int, nargs="+", default=[1, 2, 4, 8, 16, 32])
-    parser.add_argument("--trials", type=int, default=2 * SLOTS, help="of each worker")
+    parser.add_argument("--workers", type=int, nargs="*", help="1 2 4 8 16 32 unless given")
+    parser.add_argument("--trials-per-slot", type=int, default=2)
+    parser.add_argument("--racing", type=int, nargs="*", metavar="ROWS", help="of validation; 139 600 unless given")
+    parser.add_argument("--racing-workers", type=int, help="the largest of --workers unless given")
+    parser.add_argument("--racing-trials-per-slot", type=int, default=1)
+    parser.add_argument("--storage", default="", metavar="ADDRESS", help="as study.storage; SQLite unless given")
+    parser.add_argument("--no-snapshots", dest="snapshots", action="store_false")
     parser.add_argument("--rounds", type=int, default=3, help="of real trials; 0 leaves them out")
-    parser.add_argument("--small", action="store_true", help="real trials of a few seconds")
-    parser.add_argument("--part", type=int, default=0, help=argparse.SUPPRESS)  # workers of a process of its own
-    parser.add_argument("--pruner", default="none", help=argparse.SUPPRESS)
+    parser.add_argument("--small", action="store_true", help="a short run of all parts")
+    parser.add_argument("--name", default="scale_out", help="of the file of results")
+    parser.add_argument("--part", default="", help=argparse.SUPPRESS)  # a case, in a process of its own
     parser.add_argument("--folder", default="", help=argparse.SUPPRESS)
-    return parser.parse_args()
+    given = parser.parse_args()
+    if given.workers is None:
+        given.workers = [1, 2] if given.small else [1, 2, 4, 8, 16, 32]
+    if given.racing is None:
+        given.racing = [139, 600]
+    if given.racing_workers is None:
+        given.racing_workers = max(given.workers, default=PROMISED_AT)
+    return given
 
 
-def _measured(workers: int, trials: int, pruner: str) -> dict[str, Any]:
+def _measured(case: Case) -> dict[str, Any]:
     """Return the measurements of a search in a process of its own."""
     with TemporaryDirectory() as name:
         folder = Path(name)
-        options = ("--part", str(workers), "--trials", str(trials), "--pruner", pruner, "--folder", name)
-        process.run("benchmarks.scale_out", options, folder)
+        process.run("benchmarks.scale_out", ("--part", json.dumps(asdict(case)), "--folder", name), folder)
         found: dict[str, Any] = json.loads((folder / "measured.json").read_text())
     return found
 
 
-def _simulate(workers: int, trials: int, pruner: str, folder: Path) -> None:
-    """Search with so many workers, and write what was measured to the folder."""
+def _simulate(case: Case, folder: Path) -> None:
+    """Run the search of a case, and write what was measured to the folder."""
     from sweep.launch.start import launched
     from sweep.plan.plan import make_plan
     from sweep.study.search import search
     from sweep.study.session import opened
 
-    plan = make_plan([
-        "+experiment=quickstart", f"run_dir={folder / 'run'}", "tracker=none", f"study.n_trials={workers * trials}",
-        "study.sampler=random", f"study.pruner={pruner}", f"engine.slots={SLOTS}", "launcher=local",
-        f"launcher.workers={workers}", "launcher.wait=600", "trainer.device=cpu", "trainer.save_best=false",
-    ])  # fmt: skip
+    plan = make_plan(case.overrides(folder))
+    make_engine = engine_maker(saves=case.saves, seconds=case.seconds)
     with launched(plan, make_engine=make_engine) as launcher, opened(plan, launcher) as session:
         team: Any = launcher.team  # type: ignore[attr-defined]
-        while len(team.members) < workers:
+        while len(team.members) < case.workers:
             team.events(1.0)
         began, used = time.perf_counter(), time.process_time()
         records = search(session)
         seconds, processor = time.perf_counter() - began, time.process_time() - used
-    waited = [one.metrics[WAITED] for record in records for one in record.outcome.evals if WAITED in one.metrics]
-    steps = sum(record.outcome.cost.steps for record in records)
+    starts = sorted(datetime.fromisoformat(record.started) for record in records)
     found = {
-        "workers": workers,
-        "trials": trials,
+        "workers": case.workers,
         "seconds": seconds,
         "processor": processor,
-        "steps": steps,
-        "waited": waited,
+        "steps": sum(record.outcome.cost.steps for record in records),
+        "waited": [one.metrics[WAITED] for record in records for one in record.outcome.evals if WAITED in one.metrics],
+        "filling": (starts[case.workers * SLOTS - 1] - starts[0]).total_seconds(),
+        "pauses": sum(record.pauses for record in records),
+        "promotions": sum(record.promotions for record in records),
     }
     (folder / "measured.json").write_text(json.dumps(found))
 
 
-def _rows(found: dict[str, Any], *, one: dict[str, Any]) -> list[Row]:
+def _rows(case: Case, found: dict[str, Any], *, one: dict[str, Any]) -> list[Row]:
     """Return the rows of one number of workers; `one` are the measurements of the first number."""
-    workers, promised = found["workers"], found["workers"] == 32
     each, first = (side["steps"] / side["seconds"] / side["workers"] for side in (found, one))
-    name = f"{workers} worker{'s' if workers > 1 else ''}"
+    limit = SHARE if case.promised and found is not one else None
     return [
-        Row(
-            f"{name}: cores of the coordinator", [found["processor"] / found["seconds"]], CORE if promised else None, ""
-        ),
-        *_verdicts(found, name),
-        Row(f"{name}: throughput, of workers × one", [each / first], SHARE if promised else None, ""),
-        Row(f"{name}: throughput, of no waiting at all", [each * ROUND / min(found["trials"], SLOTS)], None, ""),
+        *_busy(case, found),
+        Row(f"{case.name}: until all slots are filled", [found["filling"]]),
+        Row(f"{case.name}: throughput, of workers × {one['workers']}", [each / first], limit, ""),
+        Row(f"{case.name}: throughput, of no waiting at all", [each * case.seconds / SLOTS], None, ""),
     ]
 
 
-def _verdicts(found: dict[str, Any], name: str) -> list[Row]:
-    waited, promised = found["waited"], found["workers"] == 32
-    late = quantiles(waited, n=100)[98]
+def _racing(case: Case, found: dict[str, Any]) -> list[Row]:
+    counts = [Row(f"{case.name}: {name}", [found[name]], None, "") for name in ("pauses", "promotions")]
+    return [*_busy(case, found), *counts]
+
+
+def _busy(case: Case, found: dict[str, Any]) -> list[Row]:
+    """Return the rows of what the promises on the coordinator are about."""
+    waited, promised = found["waited"], case.promised
+    late, cores = quantiles(waited, n=100)[98], found["processor"] / found["seconds"]
     return [
-        Row(f"{name}: evaluation to verdict", waited, VERDICT if promised else None),
-        Row(f"{name}: evaluation to verdict, 99th percentile", [late], LATE if promised else None),
+        Row(f"{case.name}: cores of the coordinator", [cores], CORE if promised else None, ""),
+        Row(f"{case.name}: evaluation to verdict", waited, VERDICT if promised else None),
+        Row(f"{case.name}: evaluation to verdict, 99th percentile", [late], LATE if promised else None),
     ]
 
 
 def _real(rounds: int, *, small: bool) -> list[Row]:
-    """Return the seconds of a search of real trials, on each side."""
-    seconds: dict[str, list[float]] = {name: [] for name in SIDES}
-    for _ in range(rounds):
-        for name, options in SIDES.items():
+    """Return the seconds of whole commands with real trials and of their searches, on each side."""
+    commands: dict[str, list[float]] = {name: [] for name in SIDES}
+    searches: dict[str, list[float]] = {name: [] for name in SIDES}
+    for turn in range(rounds):
+        for name in sorted(SIDES, reverse=bool(turn % 2)):  # neither side is always the first
             with TemporaryDirectory() as folder:
-                seconds[name].append(_searched(Path(folder), (*options, *(SMALL if small else ()))))
-    return [Row(f"8 LoRA trials, {name}", found) for name, found in seconds.items()]
+                command, search = _searched(Path(folder), (*SIDES[name], *(SMALL if small else ())))
+            commands[name].append(command)
+            searches[name].append(search)
+    return [
+        *(Row(f"8 LoRA trials, {name}: search alone", found) for name, found in searches.items()),
+        *(Row(f"8 LoRA trials, {name}: whole command", found) for name, found in commands.items()),
+    ]
 
 
-def _searched(folder: Path, options: Sequence[str]) -> float:
+def _searched(folder: Path, options: Sequence[str]) -> tuple[float, float]:
+    """Return the seconds of a whole command, and those from the first trial's start to the last
+    one's end."""
     arguments = (
         "+experiment=quickstart", f"run_dir={folder / 'run'}", "tracker=none", "study.n_trials=8", "study.sampler=random",
         "study.pruner=none", *options,
     )  # fmt: skip
-    process.run("sweep", arguments, folder, environment={"OMP_NUM_THREADS": "2"})
+    threads = {"OMP_NUM_THREADS": "1" if "launcher=local" in options else "2"}
+    spent = process.run("sweep", arguments, folder, environment=threads)
     records = Store(folder / "run").trials()
     started = min(datetime.fromisoformat(record.started) for record in records)
-    return (max(datetime.fromisoformat(record.finished) for record in records) - started).total_seconds()
+    return spent.wall, (max(datetime.fromisoformat(record.finished) for record in records) - started).total_seconds()
 
 
 if __name__ == "__main__":

@@ -2,32 +2,72 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from sweep.engine.protocol import NextTrial, OnTrialEnd, OnTrialEval, OnTrialSnapshot, OnTrialStep, no_snapshot
-from sweep.records.trial import Completed, Cost, EvalPoint, Outcome, Pruned, Step, TrialPlan, Verdict
+from sweep.records.snapshot import FORMAT, SECONDS, STATE, STEP, VERSION, Snapshot
+from sweep.records.trial import (
+    Completed,
+    Cost,
+    EvalPoint,
+    Failed,
+    FailureReason,
+    Outcome,
+    Pruned,
+    Step,
+    TrialPlan,
+    Verdict,
+)
 
 SLOTS = 16
 ROUND = 1.0  # seconds of a step of the whole pack
 STEPS, LOGGED, EVALUATED = 60, 10, 20  # steps of a trial, between two rows, between two evaluations
 WAITED = "eval/seconds_to_verdict"  # metric: of the evaluation before
+SAVED = 1_100_000  # bytes of a snapshot of a LoRA trial on MiniLM
 
 
 @dataclass(slots=True)
 class _Slot:
     plan: TrialPlan
+    seconds: float  # of a step
     step: int = 0
     waited: float = 0.0
     evals: list[EvalPoint] = field(default_factory=list)
 
+    @classmethod
+    def of(cls, plan: TrialPlan, seconds: float) -> _Slot:
+        """Return a trial at its beginning, or where its snapshot was taken. A step takes
+        `seconds`."""
+        if plan.snapshot is None:
+            return cls(plan, seconds)
+        return cls(plan, seconds, plan.snapshot.step, evals=[EvalPoint(**one) for one in plan.snapshot.state])
 
+    @property
+    def cost(self) -> Cost:
+        return Cost(seconds=self.step * self.seconds / SLOTS, steps=self.step)
+
+    def snapshot(self) -> Snapshot:
+        """Return a snapshot as large as that of a real trial."""
+        known = {VERSION: str(FORMAT), STEP: str(self.step), SECONDS: str(self.cost.seconds)}
+        known[STATE] = json.dumps([asdict(one) for one in self.evals])
+        header = json.dumps({"__metadata__": known}).encode()
+        return Snapshot(len(header).to_bytes(8, "little") + header + bytes(SAVED))
+
+
+@dataclass(frozen=True, slots=True)
 class Simulated:
     """`SLOTS` trials take their steps together. A trial evaluates each `EVALUATED` steps, trials of
-    different numbers at different steps, and at its end."""
+    different numbers at different steps, and at its end. It has a snapshot where it is put away
+    and, with `saves`, after each evaluation but the last. A step takes `seconds`."""
+
+    saves: bool = True
+    seconds: float = ROUND
 
     def run(
         self,
@@ -37,17 +77,21 @@ class Simulated:
         on_end: OnTrialEnd,
         on_snapshot: OnTrialSnapshot = no_snapshot,
     ) -> None:
-        """Run trials until there is none left. No snapshot is taken: `on_snapshot` is not called."""
-        del on_snapshot
+        """Run trials until there is none left."""
         slots: list[_Slot] = []
         while True:
             while len(slots) < SLOTS and (plan := next_trial()) is not None:
-                slots.append(_Slot(plan))
+                slots.append(_Slot.of(plan, self.seconds))
             if not slots:
                 return
-            time.sleep(ROUND)
+            time.sleep(self.seconds)
             for slot in list(slots):
-                if (outcome := _stepped(slot, on_step, on_eval)) is not None:
+                before = len(slot.evals)
+                outcome = _stepped(slot, on_step, on_eval)
+                stopped = isinstance(outcome, Failed)
+                if stopped or (self.saves and outcome is None and len(slot.evals) > before):
+                    on_snapshot(slot.plan, slot.snapshot())
+                if outcome is not None:
                     slots.remove(slot)
                     on_end(slot.plan, outcome)
 
@@ -56,7 +100,7 @@ def _stepped(slot: _Slot, on_step: OnTrialStep, on_eval: OnTrialEval) -> Outcome
     """Take one step of a trial. Return how it ended, None if it goes on."""
     slot.step += 1
     metrics = {"train/loss": 1.0 / slot.step} if slot.step % LOGGED == 0 else {}
-    verdict = on_step(slot.plan, Step(slot.step, STEPS, slot.step / STEPS, metrics, slot.step * ROUND / SLOTS))
+    verdict = on_step(slot.plan, Step(slot.step, STEPS, slot.step / STEPS, metrics, slot.cost.seconds))
     last = slot.step == STEPS
     if verdict is Verdict.CONTINUE and (last or (slot.step + slot.plan.number) % EVALUATED == 0):
         point = EvalPoint(len(slot.evals) + 1, slot.step, slot.step / STEPS, dict(_scores(slot)))
@@ -64,10 +108,13 @@ def _stepped(slot: _Slot, on_step: OnTrialStep, on_eval: OnTrialEval) -> Outcome
         verdict = on_eval(slot.plan, point)
         slot.waited = time.perf_counter() - began
         slot.evals.append(point)
-    evals, cost = tuple(slot.evals), Cost(seconds=slot.step * ROUND / SLOTS, steps=slot.step)
-    if verdict is not Verdict.CONTINUE:
-        return Pruned(evals, cost)
-    return Completed(max(evals, key=lambda one: one.metrics["eval/accuracy"]), evals, cost) if last else None
+    if verdict in (Verdict.INTERRUPT, Verdict.PUT_AWAY) and not last:
+        return Failed(FailureReason.INTERRUPTED, f"verdict {verdict}", tuple(slot.evals), slot.cost)
+    if verdict is Verdict.PRUNE:
+        return Pruned(tuple(slot.evals), slot.cost)
+    if not last:
+        return None
+    return Completed(max(slot.evals, key=lambda one: one.metrics["eval/accuracy"]), tuple(slot.evals), slot.cost)
 
 
 def _scores(slot: _Slot) -> Iterator[tuple[str, float]]:
@@ -78,6 +125,13 @@ def _scores(slot: _Slot) -> Iterator[tuple[str, float]]:
         yield WAITED, slot.waited
 
 
-def make_engine(_workspace: Any, _best_dir: Callable[[TrialPlan], Path | None]) -> Simulated:
+def make_engine(
+    _workspace: Any, _best_dir: Callable[[TrialPlan], Path | None], *, saves: bool, seconds: float
+) -> Simulated:
     """Return the engine of a worker."""
-    return Simulated()
+    return Simulated(saves, seconds)
+
+
+def engine_maker(*, saves: bool, seconds: float) -> Callable[[Any, Callable[[TrialPlan], Path | None]], Simulated]:
+    """Return the function that makes the engine of a worker."""
+    return partial(make_engine, saves=saves, seconds=seconds)

@@ -5,34 +5,63 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from benchmarks.simulated import EVALUATED, SAVED, STEPS, WAITED, Simulated
 
-from benchmarks import simulated
+from support.promoting import BestGoesOn
 from support.toys import session
-from sweep.records.trial import Completed
+from sweep.plan import pausing
+from sweep.records.snapshot import Snapshot
+from sweep.records.trial import Completed, Failed, TrialRecord, Verdict
+from sweep.search import pruners
 from sweep.study.search import search
 
 
-@pytest.fixture(autouse=True)
-def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(simulated, "ROUND", 0.0)
+def searched(folder: Path, *overrides: str) -> list[TrialRecord]:
+    engine = Simulated(seconds=0.0)
+    with session(folder, "study.sampler=random", *overrides, engine=engine) as opened:  # type: ignore[arg-type]
+        return search(opened)
 
 
 def test_trials_log_evaluate_and_end_as_those_of_a_pack(tmp_path: Path) -> None:
-    with session(tmp_path, "study.n_trials=20", "study.pruner=none", "study.sampler=random",
-                 engine=simulated.Simulated()) as opened:  # type: ignore[arg-type]  # fmt: skip
-        records = search(opened)
+    records = searched(tmp_path, "study.n_trials=20", "study.pruner=none")
     assert [record.number for record in records] == list(range(20))
     for record in records:
-        assert isinstance(record.outcome, Completed) and record.outcome.cost.steps == simulated.STEPS
+        assert isinstance(record.outcome, Completed) and record.outcome.cost.steps == STEPS
         steps = [point.step for point in record.outcome.evals]
-        assert steps[-1] == simulated.STEPS
-        assert all((step + record.number) % simulated.EVALUATED == 0 for step in steps[:-1])
-        assert all(simulated.WAITED in point.metrics for point in record.outcome.evals[1:])
+        assert steps[-1] == STEPS
+        assert all((step + record.number) % EVALUATED == 0 for step in steps[:-1])
+        assert all(WAITED in point.metrics for point in record.outcome.evals[1:])
 
 
 def test_a_pruner_stops_some(tmp_path: Path) -> None:
-    with session(tmp_path, "study.n_trials=12", "study.pruner=racing", "study.sampler=random",
-                 engine=simulated.Simulated()) as opened:  # type: ignore[arg-type]  # fmt: skip
-        records = search(opened)
+    records = searched(tmp_path, "study.n_trials=12", "study.pruner=racing")
     assert {record.state for record in records} <= {"completed", "pruned"}
     assert sum(record.outcome.cost.steps for record in records) > 0
+
+
+def test_a_paused_trial_goes_on_from_its_snapshot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(pruners._PRUNERS, "racing", BestGoesOn)
+    monkeypatch.setattr(pausing, "LEAST_SCORED", 0)
+    records = searched(tmp_path, "study.n_trials=4", "study.pruner=racing", "optimizer.warmup_steps=0")
+    assert sorted(record.state for record in records) == ["completed"] * 2 + ["pruned"] * 2
+    for record in records:
+        steps = [point.step for point in record.outcome.evals]
+        assert (record.promotions, record.outcome.cost.steps) == ((1, STEPS) if len(steps) > 1 else (0, steps[0]))
+        assert steps == sorted(set(steps)) and record.pauses == 1
+
+
+@pytest.mark.parametrize("saves", [False, True])
+def test_a_snapshot_is_as_large_as_a_real_one(tmp_path: Path, saves: bool) -> None:
+    """Of a trial that is put away after its first evaluation."""
+    with session(tmp_path) as opened:
+        left, saved, ended = [opened.plan.trial(0, {})], list[Snapshot](), list[object]()
+    Simulated(saves, seconds=0.0).run(
+        lambda: left.pop() if left else None,
+        lambda plan, step: Verdict.CONTINUE if step.step < 25 else Verdict.PUT_AWAY,
+        lambda plan, point: Verdict.CONTINUE,
+        lambda plan, outcome: ended.append(outcome),
+        lambda plan, snapshot: saved.append(snapshot),
+    )
+    assert [snapshot.step for snapshot in saved] == ([20, 25] if saves else [25])
+    assert all(SAVED < len(snapshot.data) < 1.01 * SAVED for snapshot in saved)
+    assert isinstance(ended[0], Failed)

@@ -23,12 +23,13 @@ _numbers = count()
 @dataclass
 class Server:
     """A server that can be stopped and started again. `folder` holds its data; its user `sweep`
-    needs no password."""
+    needs no password. A `durable` one waits for the disk at each commit."""
 
     folder: Path
     programs: Path
     port: int
     prefix: list[str] = field(default_factory=list)
+    durable: bool = False
 
     def address(self, database: str = "postgres", *, user: str = "sweep") -> str:
         """Return the value of `study.storage` for a database."""
@@ -56,7 +57,8 @@ class Server:
         self.run("pg_ctl", "-D", self.data, "reload")
 
     def start(self) -> None:
-        options = f"-c listen_addresses=127.0.0.1 -c port={self.port} -c unix_socket_directories= -c fsync=off"
+        options = f"-c listen_addresses=127.0.0.1 -c port={self.port} -c unix_socket_directories="
+        options += "" if self.durable else " -c fsync=off"
         self.run("pg_ctl", "-D", self.data, "-w", "-l", str(self.folder / "log"), "-o", options, "start")
 
     def stop(self, mode: str = "fast") -> None:
@@ -77,7 +79,7 @@ class Server:
 
 
 @contextmanager
-def served() -> Iterator[Server]:
+def served(*, durable: bool = False) -> Iterator[Server]:
     """Run a server within the context. Skip the test, with the reason, where there is none."""
     pytest.importorskip("psycopg", reason="psycopg is not installed: pip install 'sweep[postgresql]'")
     programs = _programs()
@@ -90,7 +92,7 @@ def served() -> Iterator[Server]:
         if lender:
             os.chown(folder, _NOBODY, _NOBODY)
             prefix = [lender, f"--reuid={_NOBODY}", f"--regid={_NOBODY}", "--clear-groups"]
-        server = Server(folder, programs, _free_port(), prefix)
+        server = Server(folder, programs, _free_port(), prefix, durable)
         server.run("initdb", "-D", server.data, "-U", "sweep", "-A", "trust", "--no-sync", "-E", "UTF8", "--locale=C")
         server.start()
         try:

@@ -15,7 +15,7 @@ _NOT_A_WORD = ("null", "true", "false", "nan", "inf")  # Hydra reads these as va
 def merged(composer: Composer, overrides: Sequence[str], values: Mapping[str, Any]) -> list[str]:
     """Return `overrides` with `values` in place of those that set the same keys and groups."""
     kept = [override for override in overrides if composer.key(override) not in values]
-    return [*kept, *(f"{key}={quoted(value)}" for key, value in values.items())]
+    return [*kept, *(composer.override(key, quoted(value)) for key, value in values.items())]
 
 
 def quoted(value: Any) -> str:

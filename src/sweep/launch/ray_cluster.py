@@ -10,12 +10,13 @@ import socket
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from sweep.config.schema import Config
 from sweep.config.secrets import secret_names, shown
+from sweep.config.section import Section
 from sweep.errors import UserError, first_line
 from sweep.launch.code import PACKAGE, stage
 from sweep.launch.left_over import clear_left_over
@@ -101,7 +102,7 @@ def connected(config: Config, own: Sequence[str]) -> Iterator[Cluster]:
                 else:
                     _join(config, Path(folder), own)
             signal.signal(signal.SIGTERM, handler)  # Ray puts its own in its place
-            ray.util.register_serializer(Config, serializer=_sent, deserializer=_received)
+            ray.util.register_serializer(Config, serializer=_Sent(), deserializer=_received)
             host, _, port = ray.get_runtime_context().gcs_address.rpartition(":")
             yield Cluster((host, int(port)), config.launcher.name == "local")
         finally:
@@ -212,10 +213,22 @@ def _in_one_line(text: str) -> str:
     return " ".join(text.split())[:400]
 
 
-def _sent(config: Config) -> Any:
-    """Return what is sent of a config: all but the passwords of the storage and the trackers."""
-    known = shown(config)
-    return config.model_copy(update={"study": known.study, "tracker": known.tracker}).__getstate__()
+@dataclass(slots=True)
+class _Sent:
+    """Makes what is sent of a config: all but the passwords of the storage and the trackers.
+
+    The trials of a study have the same of both, which are looked through once.
+    """
+
+    _given: tuple[Section, ...] = ()
+    _shown: Mapping[str, Section] = field(default_factory=dict)
+
+    def __call__(self, config: Config) -> Any:
+        given = config.study, config.tracker
+        if given != self._given:
+            known = shown(config)
+            self._given, self._shown = given, {"study": known.study, "tracker": known.tracker}
+        return config.model_copy(update=dict(self._shown)).__getstate__()
 
 
 def _received(state: Any) -> Config:

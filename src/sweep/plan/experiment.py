@@ -7,10 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from omegaconf import OmegaConf
-
 from sweep.config.cli import Request
-from sweep.config.compose import Composed, Composer
+from sweep.config.compose import Composer
+from sweep.config.composed import Composed
 from sweep.config.origin import Origins
 from sweep.config.overrides import merged
 from sweep.config.parse import is_key, parse
@@ -69,7 +68,7 @@ class Experiment:
         """Return the composed value of a key, or the option that a config group has."""
         if key in self.composer.groups:
             return self.composed.choices[key]
-        found: Scalar = OmegaConf.select(self.composed.tree, key)
+        found: Scalar = self.composed.value(key)
         return found
 
     def searching(self, space: Space, config: Config) -> Experiment:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from sweep.config.batch import EFFECTIVE, MOST, PER_DEVICE, SPLIT
-from sweep.config.compose import COMMAND_LINE, Composed
+from sweep.config.compose import COMMAND_LINE
+from sweep.config.composed import Composed
 from sweep.config.origin import Origins
 from sweep.config.schema import Config, Scalar
 from sweep.config.space import Space
@@ -58,7 +58,7 @@ def search_rules(config: Config, space: Space) -> Iterator[tuple[str, str]]:
 def _effective(composed: Composed) -> int | None:
     """Return the effective batch size; None where it is not set, or no number of rows."""
     try:
-        rows = OmegaConf.select(composed.tree, EFFECTIVE)
+        rows = composed.value(EFFECTIVE)
     except OmegaConfBaseException:
         return None
     return rows if isinstance(rows, int) and not isinstance(rows, bool) and 0 < rows <= MOST else None

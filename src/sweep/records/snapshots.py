@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 import time
@@ -20,6 +21,10 @@ _ENDING = ".safetensors"
 # A snapshot waits for the disk (8 ms where this was measured) this often. A kill of the process
 # costs nothing without it; a power failure may cut off a snapshot that has not waited.
 SYNC_EVERY = 30.0
+
+# The sizes of all snapshots are looked up this often: looking at those of hundreds of trials takes
+# longer than writing one.
+_LOOK_EVERY = 5.0
 
 # All snapshots together leave this share of the space that would be free without them.
 _LEFT_FREE = 0.1
@@ -59,6 +64,8 @@ class Snapshots:
     say: Callable[[str], None] = _ignore
     _synced: dict[str, float] = field(default_factory=dict)
     _told: bool = False
+    _sizes: dict[str, int] = field(default_factory=dict)  # of all snapshots in the folder, by file name
+    _looked: float = -math.inf
 
     def write(self, key: str, snapshot: Snapshot, events: Path | None = None) -> bool:
         """Replace the snapshot of a training. Return False, with the former one kept, where the
@@ -75,6 +82,7 @@ class Snapshots:
             if sync and events is not None and events.exists():
                 sync_file(events)
             write_whole(path, snapshot.data, sync=sync)
+            self._sizes[path.name] = len(snapshot.data)
         except OSError as error:
             return self._not_kept(error.strerror or str(error))
         self._told = False
@@ -111,6 +119,7 @@ class Snapshots:
     def drop(self, key: str) -> None:
         """Delete the snapshot of a training that has ended."""
         self._synced.pop(key, None)
+        self._sizes.pop(self._path(key).name, None)
         with suppress(OSError):
             self._path(key).unlink(missing_ok=True)
 
@@ -128,11 +137,20 @@ class Snapshots:
     def _has_room(self, path: Path, size: int) -> bool:
         self._folder.mkdir(parents=True, exist_ok=True)
         free = shutil.disk_usage(self._folder).free
-        held = {one.path: one.stat().st_size for one in os.scandir(self._folder) if one.name.endswith(_ENDING)}
-        without = free + sum(held.values())
-        after = sum(held.values()) - held.get(str(path), 0) + size
+        self._look()
+        held = sum(self._sizes.values())
+        without = free + held
+        after = held - self._sizes.get(path.name, 0) + size
         # The former snapshot is on the disk until the new one is complete.
         return size <= free and after <= (1 - _LEFT_FREE) * without
+
+    def _look(self) -> None:
+        """Look up the sizes of all snapshots in the folder, which other processes may write to."""
+        now = time.monotonic()
+        if now - self._looked >= _LOOK_EVERY:
+            self._looked = now
+            found = (one for one in os.scandir(self._folder) if one.name.endswith(_ENDING))
+            self._sizes = {one.name: one.stat().st_size for one in found}
 
     def _sync_due(self, key: str) -> bool:
         now = time.monotonic()

@@ -35,7 +35,7 @@ from sweep.study.points import begun_points, free_place, suggest
 from sweep.study.retries import Retries
 from sweep.study.signals import StopFlag
 from sweep.study.storage import STORAGE_ERRORS, open_storage, own_address, reason, shown_address, unusable
-from sweep.study.transactions import OrderedStudy, forget_trials, in_order, transaction
+from sweep.study.transactions import OrderedStudy, forget_trials, gathered_writes, in_order, transaction
 from sweep.study.trial_groups import RETRIED, SCORED_TO, OwnPruner, OwnSampler, decision, fixed_values, value_of
 
 T = TypeVar("T")
@@ -151,7 +151,7 @@ class OptunaStudy:
         return None
 
     def _write(self, work: Callable[[], T], *, already: Callable[[], T | None] = lambda: None) -> T:
-        """Return what `work` returns, done in one transaction.
+        """Return what `work` returns, done in one transaction, with its values written together.
 
         A transaction that failed is repeated, unless the storage has it: `already` then returns
         what `work` would.
@@ -162,7 +162,7 @@ class OptunaStudy:
             nonlocal tried
             again, tried = tried, True
             try:
-                with transaction(self.storage):
+                with transaction(self.storage), gathered_writes(self.study):
                     found = already() if again else None
                     return work() if found is None else found
             except BaseException:

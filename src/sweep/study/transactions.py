@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
 from optuna.pruners import BasePruner
@@ -85,6 +85,13 @@ def transaction(storage: BaseStorage) -> Iterator[None]:
         raise StorageInternalError("a transaction was rolled back") from error.__cause__
     except SQLAlchemyError as error:
         raise StorageInternalError(str(error)) from error
+
+
+def gathered_writes(study: Study) -> AbstractContextManager[None]:
+    """Write the values of trials together at the end of the context, which belongs into a
+    transaction (`KnownTrials.gathered`)."""
+    storage = study._storage
+    return storage.gathered() if isinstance(storage, KnownTrials) else nullcontext()
 
 
 def forget_trials(study: Study) -> None:
