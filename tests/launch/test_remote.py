@@ -27,5 +27,7 @@ def test_cores_are_shared_out(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_workers_with_more_threads_than_cores_are_noted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.sched_getaffinity", lambda _process: range(4))
     assert crowded(2, 2) == crowded(4, 1) == ""
-    assert crowded(8, 1) == "8 workers of 1 thread each share 4 cores, and trials take longer so; use launcher.workers=4"
+    assert (
+        crowded(8, 1) == "8 workers of 1 thread each share 4 cores, which makes trials slower; use launcher.workers=4"
+    )
     assert crowded(2, 3).endswith("use OMP_NUM_THREADS=2")

@@ -200,7 +200,7 @@ def crowded(workers: int, threads: int) -> str:
         return ""
     said = f"{workers} worker{'s' if workers > 1 else ''} of {threads} thread{'s' if threads > 1 else ''} each"
     way_out = f"launcher.workers={cores}" if workers > cores else f"OMP_NUM_THREADS={cores // workers}"
-    return f"{said} share {cores} core{'s' if cores > 1 else ''}, and trials take longer so; use {way_out}"
+    return f"{said} share {cores} core{'s' if cores > 1 else ''}, which makes trials slower; use {way_out}"
 
 
 def _spec(plan: Plan, names: list[str], make_engine: MakeEngine | None) -> Spec:
