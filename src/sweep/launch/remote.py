@@ -115,7 +115,7 @@ class Remote:
                                 case Done(value=value, error=None):
                                     return value
                                 case Done(error=BaseException() as error, trace=trace):
-                                    raise_remote(error, trace)
+                                    raise_remote(error, trace, member.facts.host)
                                 case Called(method=method, args=args):
                                     answer = getattr(callbacks, method)(*args)
                                 case Warned(text=text):
