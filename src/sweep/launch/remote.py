@@ -193,8 +193,8 @@ def _threads(workers: int) -> int:
 
 
 def crowded(workers: int, threads: int) -> str:
-    """Return a note where workers on the CPU of this machine have more threads than there are cores
-    for this process; empty otherwise."""
+    """Return a note where workers on the CPU of this machine have more threads than this process
+    may use cores; empty otherwise."""
     cores = len(os.sched_getaffinity(0))
     if workers * threads <= cores:
         return ""
