@@ -37,6 +37,13 @@ def test_a_trial_that_is_infeasible_before_it_trains_is_no_training(make):
     assert cost is not None and (cost.runs, cost.counted) == (1, 1)
 
 
+def test_no_time_went_by_on_a_clock_that_was_set_back(make):
+    one, two = (completed(number, [0.5], [1.0], {}) for number in range(2))
+    backwards = replace(two, started=one.finished, finished="2020-01-01T00:00:00.000+00:00")
+    found = [analyse(read(make([one, other]))).cost for other in (two, backwards)]
+    assert [cost is not None and cost.elapsed is not None for cost in found] == [True, False]
+
+
 def test_a_trial_without_an_event_is_put_away(make):
     store = make(six_trials())
     (store.root / "trials" / "0006").mkdir()

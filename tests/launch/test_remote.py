@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from sweep.launch.remote import _threads
+from sweep.launch.remote import _threads, crowded
 
 CORES = len(os.sched_getaffinity(0))
 
@@ -22,3 +22,12 @@ def test_a_worker_has_the_threads_that_the_environment_says(
 def test_cores_are_shared_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OMP_NUM_THREADS")
     assert [_threads(workers) for workers in (0, 2, 1000)] == [CORES, max(1, CORES // 2), 1]
+
+
+def test_workers_with_more_threads_than_cores_are_noted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.sched_getaffinity", lambda _process: range(4))
+    assert crowded(2, 2) == crowded(4, 1) == ""
+    assert (
+        crowded(8, 1) == "8 workers of 1 thread each share 4 cores, which makes trials slower; use launcher.workers=4"
+    )
+    assert crowded(2, 3).endswith("use OMP_NUM_THREADS=2")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
@@ -14,7 +15,7 @@ from support import toys
 from support.teams import ThreadTeam
 from support.toys import ToyEngine
 from sweep.engine.protocol import no_snapshot
-from sweep.errors import Interrupted
+from sweep.errors import Interrupted, disk_failure
 from sweep.launch.launcher import Search
 from sweep.launch.remote_engine import RemoteEngine, gathering
 from sweep.launch.team import Member
@@ -227,6 +228,17 @@ def test_the_error_of_an_engine_ends_the_study_with_its_traceback(plan: TrialPla
     with pytest.raises(ZeroDivisionError, match="a bug") as raised:
         found.run(team)
     assert "in broken" in str(raised.value.__cause__)
+
+
+def test_a_full_disk_of_a_worker_is_named_with_its_host(plan: TrialPlan, team: ThreadTeam) -> None:
+    def full(trial: TrialPlan, epoch: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", "/tmp/best")
+
+    found = study(plan, 2)
+    team.add(Slow(before=full), host="node7")
+    with pytest.raises(OSError) as raised:
+        found.run(team)
+    assert disk_failure(raised.value) == "/tmp/best on node7: No space left on device"
 
 
 def test_without_the_head_trials_are_put_away_and_the_run_is_interrupted(plan: TrialPlan, team: ThreadTeam) -> None:

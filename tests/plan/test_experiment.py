@@ -121,3 +121,10 @@ def test_a_prompt_can_be_searched(tmp_path: Path) -> None:
     assert plan.trial(0, {"prompt": "none"}).config.prompt is None
     prompt = plan.trial(1, {"prompt": "label"}).config.prompt
     assert prompt is not None and prompt.scoring == "mean"
+
+
+def test_the_command_of_a_trial_needs_no_cluster() -> None:
+    plan = make_plan([QUICK, "launcher=ray", "launcher.address=10.0.0.1:6379", "launcher.wait=10"])
+    assert "launcher.address=10.0.0.1:6379" in plan.command
+    again = make_plan(shlex.split(plan.trial(0, {}).command)[3:]).config
+    assert again.launcher == make_plan([QUICK]).config.launcher

@@ -61,8 +61,9 @@ class Spending:
     trials, whose cost went with their process; `counted` are those of trials. `workers` has the
     time of each device that trained, in the order of their names; it is empty where the study's
     own process did, on one device. `engines` counts trials by what trained them, most first.
-    `elapsed` is from the start of the first trial to the end of the last; `setting_up` is the
-    seconds that went into neither training nor evaluating."""
+    `elapsed` is from the start of the first trial to the end of the last, None where the clock was
+    set back meanwhile; `setting_up` is the seconds that went into neither training nor
+    evaluating."""
 
     runs: int
     fresh_seeds: int
@@ -74,7 +75,7 @@ class Spending:
     searching: Cost
     counted: int
     seconds_each: float
-    elapsed: float
+    elapsed: float | None
     engines: Mapping[str, int]
     useful_seconds: float | None
     pruning: Pruning | None
@@ -173,7 +174,8 @@ def _pruning(facts: Facts) -> Pruning | None:
     return Pruning(len(pruned), steps, sum(trial.total_steps for trial in pruned))
 
 
-def _elapsed(facts: Facts) -> float:
-    first = min(datetime.fromisoformat(trial.started) for trial in facts.trained)
-    last = max(datetime.fromisoformat(trial.finished) for trial in facts.trained)
-    return (last - first).total_seconds()
+def _elapsed(facts: Facts) -> float | None:
+    times = [(datetime.fromisoformat(one.started), datetime.fromisoformat(one.finished)) for one in facts.trained]
+    if any(finished < started for started, finished in times):
+        return None
+    return (max(finished for _, finished in times) - min(started for started, _ in times)).total_seconds()

@@ -21,6 +21,9 @@ class RemoteTraceback(Exception):
         return f"\n\n{self.args[0]}"
 
 
-def raise_remote(error: BaseException, trace: str) -> None:
-    """Raise the error of a worker, with its traceback there as the cause."""
+def raise_remote(error: BaseException, trace: str, host: str) -> None:
+    """Raise the error of a worker on `host`, with its traceback there as the cause. A file that it
+    names is said to be on that host."""
+    if isinstance(error, OSError) and error.filename is not None:
+        error.filename = f"{error.filename} on {host}"
     raise error from RemoteTraceback(trace)

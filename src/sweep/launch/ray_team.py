@@ -237,7 +237,7 @@ class RayTeam:
         except RayTaskError as error:
             cause = error.cause if isinstance(error.cause, BaseException) else error
             if seat.member is not None:
-                raise_remote(cause, str(error))
+                raise_remote(cause, str(error), seat.host)
             self._refuse(seat, (f"{type(cause).__name__}: {first_line(cause)}",))
         except RayError as error:
             self._lose(seat, _why(error))

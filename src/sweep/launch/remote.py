@@ -117,7 +117,7 @@ class Remote:
                                 case Done(value=value, error=None):
                                     return value
                                 case Done(error=BaseException() as error, trace=trace):
-                                    raise_remote(error, trace)
+                                    raise_remote(error, trace, member.facts.host)
                                 case Called(method=method, args=args):
                                     answer = getattr(callbacks, method)(*args)
                                 case Warned(text=text):
@@ -162,7 +162,10 @@ def launched_remotely(
     names = own_names((config, *plan.corners))
     with connected(config, names) as cluster:
         lines, spec = Lines(say), _spec(plan, names, make_engine)
-        team = RayTeam(cluster, _shape(config, cluster), spec, plan.splits, config.launcher.wait, lines.say)
+        shape = _shape(config, cluster)
+        if cluster.local and not shape.gpu and (note := crowded(shape.only or 1, shape.threads or 1)):
+            lines.say(f"note: {note}")
+        team = RayTeam(cluster, shape, spec, plan.splits, config.launcher.wait, lines.say)
         try:
             yield Remote(team, lines, most_at_once(config.study.at_once, config.engine.slots))
         finally:
@@ -189,6 +192,17 @@ def _threads(workers: int) -> int:
     if wanted.isdigit() and int(wanted):
         return int(wanted)
     return max(1, len(os.sched_getaffinity(0)) // max(workers, 1))
+
+
+def crowded(workers: int, threads: int) -> str:
+    """Return a note where workers on the CPU of this machine have more threads than this process
+    may use cores; empty otherwise."""
+    cores = len(os.sched_getaffinity(0))
+    if workers * threads <= cores:
+        return ""
+    said = f"{workers} worker{'s' if workers > 1 else ''} of {threads} thread{'s' if threads > 1 else ''} each"
+    way_out = f"launcher.workers={cores}" if workers > cores else f"OMP_NUM_THREADS={cores // workers}"
+    return f"{said} share {cores} core{'s' if cores > 1 else ''}, which makes trials slower; use {way_out}"
 
 
 def _spec(plan: Plan, names: list[str], make_engine: MakeEngine | None) -> Spec:

@@ -262,7 +262,7 @@ class _Run:
     def _done(self, hand: _Hand, error: BaseException | None, trace: str) -> None:
         hand.works = False
         if error is not None:
-            raise_remote(error, trace)
+            raise_remote(error, trace, hand.member.facts.host)
         if hand.member.leaving:
             self._look_again()
             self.hands.pop(hand.member)

@@ -111,7 +111,9 @@ class Experiment:
             config, split = with_split(config, batch)
             used |= split
         exact: dict[str, Scalar] = {"trainer.bf16": config.trainer.in_bf16} if auto else {}  # on whatever device
-        typed = merged(self.composer, self._with({**params, **used, **exact}), self._alone(number, config))
+        # Its own command trains it in one process: a cluster may be gone by then, and scores are the same.
+        placed = [one for one in self._with({**params, **used, **exact}) if not _places(self.composer.key(one))]
+        typed = merged(self.composer, placed, self._alone(number, config))
         return TrialPlan(number, dict(params), config, steps, self._command(typed), used)
 
     @property
@@ -145,6 +147,11 @@ class Experiment:
         if study.confirm_seeds > 1:
             alone |= {"study.confirm_seeds": 1, "study.confirm_top": StudyConfig.model_fields["confirm_top"].default}
         return alone
+
+
+def _places(key: str) -> bool:
+    """Return whether a key says where trials are trained."""
+    return key.partition(".")[0] == "launcher"
 
 
 def settled(config: Config, *, bf16: bool) -> Config:
