@@ -38,6 +38,16 @@ def test_many_kills(run: Run, seed: int) -> None:
 
 @pytest.mark.faults
 @pytest.mark.timeout(1800)
+@pytest.mark.parametrize("seed", seeds(share=0.05))
+def test_many_kills_of_a_warm_start(run: Run, whole: Whole, seed: int) -> None:
+    earlier = whole(Study(more=("tracker=none",)))
+    study = Study(trials=6, more=("tracker=none", "study.seed=5", f"study.warm_start=[{earlier}]"))
+    series = run(study, seed=seed, count=KILLS_A_SERIES, targets=OWN)
+    assert not series.faults, series.report()
+
+
+@pytest.mark.faults
+@pytest.mark.timeout(1800)
 def test_the_command_of_a_user(tmp_path: Path, model: Path, whole: Whole) -> None:
     """The other tests fork the program from a process that has imported it."""
     study = Study(more=("tracker=none",))

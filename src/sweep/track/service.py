@@ -27,8 +27,8 @@ _STATUS = re.compile(r"\b([45]\d\d) [A-Z]")
 
 # Seconds for the process to end by itself after it has written all rows to disk.
 _ENDING = 1.0
-# Seconds in which a process that was killed has ended.
-_ENDED = 0.1
+# Seconds in which a process that was killed has ended, on a busy machine too.
+_ENDED = 0.5
 
 
 @dataclass(frozen=True, slots=True)
