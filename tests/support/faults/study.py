@@ -40,7 +40,7 @@ class Study:
         space = folder / "space.yaml"
         space.write_text(SPACE)
         finals = ("study.confirm_seeds=2", "study.confirm_top=2", "study.refit=true") if self.finals else ()
-        folds = (f"dataset.folds={self.folds}",) if self.folds > 1 else ()
+        folds = (f"dataset.folds={self.folds}", "dataset.stratify=auto") if self.folds > 1 else ()
         pruner = (
             ("study.pruner=racing", "study.pruner_options={finalists: 1, budget: 0.35}")
             if self.paused
@@ -71,6 +71,6 @@ STUDIES = (
     Study(finals=True, more=("tracker=none", TEMPERATURE)),
     Study(trials=6, epochs=3, paused=True),
     Study("lora", epochs=4, folds=3),
-    Study(trials=9, epochs=3, ended=6, more=("tracker=none", "study.stop.patience=3")),
+    Study(trials=9, epochs=3, ended=5, more=("tracker=none", "study.stop.patience=3")),
     Study(trials=4, epochs=3, folds=3, paused=True, more=("tracker=none", TEMPERATURE)),
 )
