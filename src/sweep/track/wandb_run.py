@@ -152,11 +152,16 @@ class WandbRun:
     def _conclude(self, ending: Ending) -> None:
         """Send the end of the run, and again where the client's process is gone meanwhile."""
         for left in reversed(range(_REOPENINGS + 1)):
-            self.attempt("could not be given its summary", lambda: self._describe(ending))
-            self.attempt("could not be given its files", lambda: self._attach(ending))
+            self.attempt("could not be given its results", lambda: self._give(ending))
             self._owner.before_end(self)
             if self._close(ending.code, last=not left):
                 break
+
+    def _give(self, ending: Ending) -> None:
+        """Send summary and files. Both are sent again where a process of the client has ended before
+        it had the last of them, since it may have sent none."""
+        self._describe(ending)
+        self._attach(ending)
 
     def _describe(self, ending: Ending) -> None:
         if ending.resumable:

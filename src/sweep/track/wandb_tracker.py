@@ -260,7 +260,7 @@ class WandbTracker:
         for folder in self._offline_folders(started.id):
             if folder.resolve() != started.folder.resolve():
                 shutil.rmtree(folder, ignore_errors=True)
-        started.attempt("could not be set up", lambda: _prepare(run, started.axis, summary))
+        started.attempt("could not be set up", lambda: _prepare(started.client, started.axis, summary))
         if job_type is not JobType.COMPARE:
             self._lineage.use_data(started)
         return started
