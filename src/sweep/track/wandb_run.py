@@ -158,8 +158,8 @@ class WandbRun:
                 break
 
     def _give(self, ending: Ending) -> None:
-        """Send summary and files. Both are sent again where a process of the client has ended before
-        it had the last of them, since it may have sent none."""
+        """Send summary and files. Both are sent again where a process of the client has ended
+        before it had the last of them, since it may have sent none."""
         self._describe(ending)
         self._attach(ending)
 

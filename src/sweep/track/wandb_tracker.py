@@ -298,8 +298,8 @@ class WandbTracker:
         return made
 
     def _describe_again(self, made: wandb.Run, run: WandbRun) -> None:
-        """Give a run of a new process of the client what it had before its first row: an offline run
-        has none of it, and of a run on the server the former process may not have sent it."""
+        """Give a run of a new process of the client what it had before its first row: an offline
+        run has none of it, and of a run on the server the former process may not have sent it."""
         _prepare(made, run.axis, run.first_summary)
         if run.job_type is not JobType.COMPARE:
             self._lineage.use_data(run, made)
