@@ -60,7 +60,7 @@ def test_an_export(starter: Starter, finished: Path, tmp_path: Path, form: str) 
     seconds = ended(starter, [*command, str(once)], tmp_path)
     wanted = contents(once)
     for number in range(KILLS):
-        one = Interrupted([*command, str(out)], tmp_path, starter, journal("export"), seconds, holds)
+        one = Interrupted([*command, str(out)], tmp_path, starter, journal("export"), seconds, holds, out.exists)
         one.run(seed=number, count=1)
         assert not one.faults, one.faults
         found = contents(out)
