@@ -5,9 +5,11 @@ import os
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from sweep.errors import UserError
 from sweep.export.destination import filled
+from sweep.export.request import Request, check
 
 
 @pytest.mark.parametrize("there", [False, True])
@@ -33,6 +35,25 @@ def test_an_error_leaves_nothing(error: BaseException | type[BaseException], tmp
         (folder / "config.json").write_text("{}")
         raise error
     assert list((tmp_path / "deep").iterdir()) == []
+
+
+def test_what_a_killed_process_left_is_deleted_by_the_next_one(tmp_path: Path) -> None:
+    killed, alive, other = (tmp_path / f".model.{name}" for name in ("killed", "alive", "other"))
+    for one in (killed, alive, other):
+        (one / "model").mkdir(parents=True)
+    (killed / ".held").touch()
+    with FileLock(alive / ".held"), filled(tmp_path / "model") as folder:
+        (folder / "config.json").write_text("{}")
+    assert {path.name for path in tmp_path.glob("*model*")} == {"model", alive.name, other.name}
+
+
+def test_a_mount_with_nothing_but_what_a_killed_process_left_is_empty(tmp_path: Path) -> None:
+    (tmp_path / "mount" / ".mount.killed" / "mount").mkdir(parents=True)
+    (tmp_path / "mount" / ".mount.killed" / ".held").touch()
+    check(Request("merged", str(tmp_path / "mount")), prompt=None)
+    (tmp_path / "mount" / "mine.txt").touch()
+    with pytest.raises(UserError, match="holds files already"):
+        check(Request("merged", str(tmp_path / "mount")), prompt=None)
 
 
 def test_a_place_that_cannot_be_written_to(tmp_path: Path) -> None:

@@ -38,6 +38,16 @@ def test_many_kills(run: Run, seed: int) -> None:
 
 @pytest.mark.faults
 @pytest.mark.timeout(1800)
+@pytest.mark.parametrize("seed", seeds(share=0.05))
+def test_many_kills_of_a_warm_start(run: Run, whole: Whole, seed: int) -> None:
+    earlier = whole(Study(more=("tracker=none",)))
+    study = Study(trials=6, more=("tracker=none", "study.seed=5", f"study.warm_start=[{earlier}]"))
+    series = run(study, seed=seed, count=KILLS_A_SERIES, targets=OWN)
+    assert not series.faults, series.report()
+
+
+@pytest.mark.faults
+@pytest.mark.timeout(1800)
 def test_the_command_of_a_user(tmp_path: Path, model: Path, whole: Whole) -> None:
     """The other tests fork the program from a process that has imported it."""
     study = Study(more=("tracker=none",))
@@ -49,7 +59,7 @@ def test_the_command_of_a_user(tmp_path: Path, model: Path, whole: Whole) -> Non
 
 @pytest.mark.faults
 @pytest.mark.timeout(1800)
-@pytest.mark.xfail(reason="a service killed while the study's run ends may cost the tables of that end", strict=False)
-def test_the_service_of_wandb_is_killed(run: Run) -> None:
-    series = run(Study("lora"), seed=1, count=3, targets=(Kind.SERVICE,))
+@pytest.mark.parametrize("seed", [1, 3, 5])
+def test_the_service_of_wandb_is_killed(run: Run, seed: int) -> None:
+    series = run(Study("lora"), seed=seed, count=3, targets=(Kind.SERVICE,))
     assert not series.faults, series.report()

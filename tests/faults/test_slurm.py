@@ -46,7 +46,7 @@ class Job:
         setup = folder / "setup.sh"
         setup.write_text(SETUP.format(bin=ROOT / ".venv" / "bin", folder=folder))
         output = cluster.run(
-            "sbatch", str(BATCH), *arguments, cwd=folder, WORKERS="2", SETUP=str(setup), FILE=str(BATCH),
+            "sbatch", str(BATCH), *arguments, cwd=folder, WORKERS="3", SETUP=str(setup), FILE=str(BATCH),
             WORKER_OPTIONS="--cpus-per-task=1 --mem=1G",
         )  # fmt: skip
         self.cluster, self.folder = cluster, folder
@@ -87,6 +87,7 @@ STUDY = Study(epochs=60, more=("tracker=none",))
 
 
 def test_workers_are_cancelled_requeued_and_told_to_end(job: Job, whole: Whole) -> None:
+    """Two of the three workers leave for good, and one comes back."""
     job.until(lambda: job.workers() and job.rows())
     job.cluster.run("scancel", job.workers()[0])
     rows = job.rows()

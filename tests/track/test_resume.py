@@ -6,9 +6,13 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from threading import Thread
+from typing import Any
 
 import pytest
 import wandb
+from wandb.sdk.lib.service import service_process
+from wandb.sdk.lib.service.service_port_file import ServicePollForTokenError
 
 from sweep.records.store import Store
 from sweep.records.trial import EvalPoint, Step, TrialPlan
@@ -313,6 +317,22 @@ def kill_service() -> None:
     process = wandb.setup().assert_service()._proc
     process._process.kill()
     process._process.wait()
+
+
+def test_a_process_of_the_client_that_ends_at_its_start_is_started_again(logged_in, make_config, run_dir, monkeypatch):
+    launch, left = service_process._launch_server, iter([1, 2])
+
+    def ended(*args: Any, **options: Any) -> Any:
+        if next(left, None) is not None:
+            raise ServicePollForTokenError("it ended")
+        return launch(*args, **options)
+
+    wandb.teardown()
+    monkeypatch.setattr(service_process, "_launch_server", ended)
+    opening = Thread(target=lambda: open_tracker(make_config(), run_dir).close(), daemon=True)
+    opening.start()
+    opening.join(60)
+    assert not opening.is_alive() and next(left, None) is None
 
 
 @pytest.mark.parametrize("killed", [1, 4, 6])  # after so many rows; all of them: at the end of the run

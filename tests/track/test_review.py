@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ import wandb
 import wandb_workspaces.reports.v2 as wr
 import wandb_workspaces.workspaces as ws
 
+from sweep.track.dashboard_ids import DashboardIds
 from sweep.track.open import open_tracker
 from sweep.track.review.content import Review, SearchedKey, Written
 from sweep.track.review.write import write
@@ -83,6 +85,20 @@ def test_the_next_review_renews_both(studied: MockServer) -> None:
     assert len(studied.backend.views.of("mock", "intents")) == 2
     (text,) = [b.text for b in wr.Report.from_url(first.addresses["report"]).blocks if isinstance(b, wr.MarkdownBlock)]
     assert text == "**Trial 1 won**"
+
+
+def test_a_review_that_was_killed_leaves_the_ids_of_what_it_had_written(studied: MockServer, tmp_path: Path) -> None:
+    kept = DashboardIds(tmp_path / ".dashboard.json", "mock//intents")
+
+    def killed(self: object) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("sweep.track.review.write._Writing.report", killed)
+        write(replace(REVIEW, kept=kept))
+    assert write(replace(REVIEW, ids=kept.read(), kept=kept)).fault == ""
+    assert len(studied.backend.views.of("mock", "intents")) == 2
+    assert kept.read().keys() == {"sweep", "view", "view_id", "report"}
 
 
 def test_a_view_that_somebody_deleted_is_made_again(studied: MockServer) -> None:

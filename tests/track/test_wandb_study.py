@@ -18,16 +18,18 @@ from sweep.provenance import DataState, GitState, ModelState
 from sweep.records.lock import Lock
 from sweep.records.store import Store
 from sweep.records.trial import Step
+from sweep.track import wandb_tracker
 from sweep.track.open import open_tracker
 from sweep.track.study_run import StudyRun
 from sweep.track.tracker import PUT_AWAY, Alert, Chart, Ending, Tracker
+from sweep.track.wandb_run import WandbRun
 from sweep.track.wandb_tracker import WandbTracker
 from wandb_mock import MockServer
 from wandb_mock.faults import Fault
 from wandb_mock.records import Run as Received
 
 from .conftest import received
-from .test_resume import TENSORBOARD, die, sync
+from .test_resume import TENSORBOARD, die, kill_service, sync
 
 KEY = "a1b2c3d4" * 5
 
@@ -186,6 +188,58 @@ def test_it_goes_on_after_a_kill_without_a_row_lost_or_doubled(logged_in, make_c
     assert seconds(got) == kept(store) and len(kept(store)) >= 5
     assert (got.state, got.summary["state"], got.summary["test/accuracy"]) == ("finished", "completed", 0.8)
     assert said == [] and not list(run_dir.glob(".open_runs/*"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("times", [1, 2, 3])
+@pytest.mark.parametrize("before", ["_describe", "_attach", "_close"])
+def test_its_end_arrives_where_the_process_of_the_client_is_killed_meanwhile(
+    logged_in, make_config, store, run_dir, said, tmp_path, monkeypatch, before, times
+):
+    config = make_config()
+    tracker = open_tracker(config, run_dir, say=said.append)
+    run = study_run(tracker, store, config)
+    run.open()
+    run.write()
+    step, left = getattr(WandbRun, before), iter(range(times))
+
+    def killed(self: WandbRun, *args: Any, **options: Any) -> object:
+        if next(left, None) is not None:
+            kill_service()
+        return step(self, *args, **options)
+
+    monkeypatch.setattr(WandbRun, before, killed)
+    run.finish(RESULTS)
+    tracker.close()
+    (got,) = logged_in.backend.runs.values()
+    assert seconds(got) == kept(store)
+    assert (got.state, got.summary["state"], got.job_type) == ("finished", "completed", "study")
+    read = wandb.Api(overrides={"base_url": logged_in.url}, api_key=logged_in.api_key).run(f"mock/sweep/{got.id}")
+    assert _table(read, "mistakes", tmp_path)["data"] == [["7", "not good", "good", "bad", 0.99]]
+    assert len(said) == times and not list(run_dir.glob(".open_runs/*"))
+
+
+@pytest.mark.slow
+def test_a_run_whose_start_the_client_did_not_send_has_it_in_its_new_process(
+    logged_in, make_config, make_trial, run_dir, said
+):
+    config = make_config()
+    tracker = open_tracker(config, run_dir, say=said.append)
+    prepare, left = wandb_tracker._prepare, iter([1])
+
+    def killed(*args: Any) -> None:
+        if next(left, None) is not None:
+            kill_service()
+        prepare(*args)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(wandb_tracker, "_prepare", killed)
+        run = tracker.open(make_trial(config, 4))
+    run.log(1, {"train/loss": 0.5})
+    run.finish(Ending("completed", summary={}))
+    tracker.close()
+    (got,) = logged_in.backend.runs.values()
+    assert (got.state, got.summary["optuna/number"], len(got.history)) == ("finished", 4, 1)
 
 
 def test_rows_that_did_not_arrive_before_a_kill_are_sent_later(logged_in, make_config, store, run_dir, said):

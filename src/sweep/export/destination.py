@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import glob
 import os
 import shutil
 import tempfile
@@ -10,7 +11,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from filelock import FileLock, Timeout
+
 from sweep.errors import UserError
+
+_HELD = ".held"  # in a temporary folder: the process that fills it holds this file
 
 _CANNOT_BE_REPLACED = (errno.EBUSY, errno.EXDEV)  # a mount that is_mount does not know, such as a bind mount
 
@@ -18,7 +23,8 @@ _CANNOT_BE_REPLACED = (errno.EBUSY, errno.EXDEV)  # a mount that is_mount does n
 @contextmanager
 def filled(folder: Path) -> Iterator[Path]:
     """Yield a new folder, which takes the place of `folder` when the context ends without an
-    error, and is deleted otherwise. `folder` is absent or empty.
+    error, and is deleted otherwise. `folder` is absent or empty. Temporary folders of earlier
+    processes that were killed are deleted.
 
     An empty folder that cannot be replaced, such as a mount, stays and gets the files. Raises
     UserError where no folder can be made there.
@@ -28,7 +34,11 @@ def filled(folder: Path) -> Iterator[Path]:
     home = folder if fixed else folder.parent
     try:
         home.mkdir(parents=True, exist_ok=True)
+        for left in left_over(folder):
+            shutil.rmtree(left, ignore_errors=True)
         beside = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=home))
+        held = FileLock(beside / _HELD, timeout=0)
+        held.acquire()
         fresh = beside / folder.name
         fresh.mkdir()  # with the mode of the user's umask
     except OSError as error:
@@ -41,7 +51,24 @@ def filled(folder: Path) -> Iterator[Path]:
         except OSError as error:
             raise _unfit(folder, "filled", error) from None
     finally:
+        held.release()
         shutil.rmtree(beside, ignore_errors=True)
+
+
+def left_over(folder: Path) -> list[Path]:
+    """Return the temporary folders of processes that were killed while they filled `folder`."""
+    folder = folder.resolve()
+    pattern = f".{glob.escape(folder.name)}.*/{_HELD}"
+    return [held.parent for home in (folder, folder.parent) for held in home.glob(pattern) if _free(held)]
+
+
+def _free(held: Path) -> bool:
+    """Return whether no process holds a file. On a file system without locks that is not known."""
+    try:
+        with FileLock(held, timeout=0):
+            return True
+    except (Timeout, OSError, NotImplementedError):
+        return False
 
 
 def _replace(fresh: Path, folder: Path) -> None:

@@ -11,6 +11,7 @@ from typing import Literal
 
 from sweep.config.schema import PromptConfig
 from sweep.errors import Fault, UserError
+from sweep.export.destination import left_over
 
 Form = Literal["merged", "onnx", "hub"]
 
@@ -80,7 +81,7 @@ def _folder_faults(folder: Path) -> Iterator[Fault]:
     name = str(folder)
     if folder.is_file():
         yield Fault(name, "is a file, but must be a new or an empty folder")
-    elif folder.is_dir() and any(folder.iterdir()):
+    elif folder.is_dir() and set(folder.resolve().iterdir()).difference(left_over(folder)):
         yield Fault(name, "holds files already, which an export would mix with its own; name a new or an empty folder")
 
 

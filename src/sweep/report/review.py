@@ -87,6 +87,7 @@ def review_of(store: Store, tracker: TrackerConfig, ids: DashboardIds) -> Review
         ),
         sweep=sweep_config(study, space) if space and tracker.sweep else {},
         ids=ids.read(),
+        kept=ids,
         model=model_name(study) if with_model else "",
         linked_to=registry_path(study, tracker.registry) if tracker.registry else "",
         aliases=tuple(model_aliases(study)[1:]),

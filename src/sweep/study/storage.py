@@ -19,6 +19,7 @@ from sweep.config.schema import StudyConfig
 from sweep.config.secrets import MASK, scrub
 from sweep.errors import KEPT, UserError, first_line
 from sweep.records.store import Store
+from sweep.study.tables import create_tables
 
 # Errors of an address, of its server, and of tables that another version of Optuna made.
 STORAGE_ERRORS = (SQLAlchemyError, ImportError, RuntimeError, ValueError, optuna.exceptions.OptunaError)
@@ -46,6 +47,8 @@ def open_storage(address: str) -> RDBStorage:
     Raises one of `STORAGE_ERRORS`.
     """
     url = make_url(address)
+    if url.get_backend_name() == "sqlite":
+        create_tables(url)
     storage = _created(address, engine_options(url))
     if url.get_backend_name() == "sqlite":
 

@@ -10,10 +10,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from threading import Thread
+from threading import RLock, Thread
 from typing import Any
 
 import wandb
+from wandb.sdk import wandb_setup
 
 # Settings that the client would take from the environment in place of those of the study.
 _DISTURBING = ("sweep_id", "sweep_param_path", "run_id", "resume", "resume_from", "fork_from", "launch", "config_paths")
@@ -25,10 +26,12 @@ _GIVEN_UP = ("filestream: fatal error", "runfiles: CreateRunFiles returned error
 _ALERT_REFUSED = "sender: sendAlert: failed"
 _STATUS = re.compile(r"\b([45]\d\d) [A-Z]")
 
+# Times that the process is started.
+_STARTS = 3
 # Seconds for the process to end by itself after it has written all rows to disk.
 _ENDING = 1.0
-# Seconds in which a process that was killed has ended.
-_ENDED = 0.1
+# Seconds in which a process that was killed has ended, on a busy machine too.
+_ENDED = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +49,7 @@ class Service:
 
         Files wait for their upload in `folder`, unless the user has named a folder.
         """
-        settings = wandb.setup(settings=wandb.Settings(silent=True)).settings
+        settings = _started().settings
         before = {name: getattr(settings, name) for name in (*_DISTURBING, *_CHANGED_BY_CLIENT)}
         for name in _DISTURBING:
             setattr(settings, name, False if name == "launch" else None)
@@ -66,6 +69,19 @@ class Service:
             setattr(self.settings, name, value)
         for name in self.places:
             os.environ.pop(name, None)
+
+
+def _started() -> Any:
+    """Return the client's own object, with its process; tried again where the process ends at its
+    start. The client then asks for this object while it makes it, and would wait for its own lock
+    for ever: the lock is replaced by one that it may take twice."""
+    with suppress(Exception):  # not exported
+        if not isinstance(wandb_setup._singleton_lock, type(RLock())):
+            wandb_setup._singleton_lock = RLock()  # type: ignore[assignment]
+    for _ in range(_STARTS - 1):
+        with suppress(Exception):  # of the process, the pipe to it, or of both
+            return wandb.setup(settings=wandb.Settings(silent=True))
+    return wandb.setup(settings=wandb.Settings(silent=True))
 
 
 def gone() -> bool:

@@ -23,6 +23,9 @@ _OPTUNA_STATES = {"completed": "COMPLETE", "pruned": "PRUNED"}
 # Bytes of a model that a working server takes in a second.
 _UPLOAD = 5e6
 
+# Times that a run goes on in a new process of the client within one call, or at its end.
+_REOPENINGS = 3
+
 # The client's message for an answer without a text.
 _SAYS_NOTHING = "<no message>"
 
@@ -146,13 +149,19 @@ class WandbRun:
         finally:
             self.closed.set()
 
-    def _conclude(self, ending: Ending, *, again: bool = False) -> None:
-        """Send the end of the run, and once more where the client's process is gone meanwhile."""
-        self.attempt("could not be given its summary", lambda: self._describe(ending))
-        self.attempt("could not be given its files", lambda: self._attach(ending))
-        self._owner.before_end(self)
-        if not self._close(ending.code, last=again):
-            self._conclude(ending, again=True)
+    def _conclude(self, ending: Ending) -> None:
+        """Send the end of the run, and again where the client's process is gone meanwhile."""
+        for left in reversed(range(_REOPENINGS + 1)):
+            self.attempt("could not be given its results", lambda: self._give(ending))
+            self._owner.before_end(self)
+            if self._close(ending.code, last=not left):
+                break
+
+    def _give(self, ending: Ending) -> None:
+        """Send summary and files. Both are sent again where a process of the client has ended
+        before it had the last of them, since it may have sent none."""
+        self._describe(ending)
+        self._attach(ending)
 
     def _describe(self, ending: Ending) -> None:
         if ending.resumable:
@@ -222,12 +231,12 @@ class WandbRun:
         """
         if self._lost:
             return False
-        for last in (False, True):
+        for left in reversed(range(_REOPENINGS + 1)):
             try:
                 action()
                 break
             except Exception as error:
-                if last or not self._reopen():
+                if not left or not self._reopen():
                     self._lost = True
                     self._owner.tell(f"W&B: {self.name} {failure}: {error_text(error, self.folder)}")
                     break
@@ -236,16 +245,18 @@ class WandbRun:
     def _reopen(self) -> bool:
         """Go on with the run in a new process of the client, where the former one is gone: with
         the rows that the server lacks. Return whether that succeeded."""
-        try:
-            if (client := self._owner.reopened(self)) is None:
-                return False
-            self.client = client
-            self.folder = Path(client.settings.sync_dir)
-            for row in self._kept[max(client.starting_step - self._first, 0) :]:
-                client.log(dict(row))
-        except Exception:  # see `attempt`
-            return False
-        return True
+        for _ in range(_REOPENINGS):
+            try:
+                if (client := self._owner.reopened(self)) is None:
+                    return False
+                self.client = client
+                self.folder = Path(client.settings.sync_dir)
+                for row in self._kept[max(client.starting_step - self._first, 0) :]:
+                    client.log(dict(row))
+            except Exception:  # see `attempt`; the new process may be gone too
+                continue
+            return True
+        return False
 
 
 def error_text(error: Exception, folder: Path | None) -> str:

@@ -260,7 +260,7 @@ class WandbTracker:
         for folder in self._offline_folders(started.id):
             if folder.resolve() != started.folder.resolve():
                 shutil.rmtree(folder, ignore_errors=True)
-        started.attempt("could not be set up", lambda: _prepare(run, started.axis, summary))
+        started.attempt("could not be set up", lambda: _prepare(started.client, started.axis, summary))
         if job_type is not JobType.COMPARE:
             self._lineage.use_data(started)
         return started
@@ -283,20 +283,23 @@ class WandbTracker:
         config, offline = dict(run.client.config), run.offline
         settings = self._settings(run.name, run.job_type, online=not offline)
         settings.run_id, settings.resume = run.id, None if offline else "allow"
-        if not offline:
-            return self.connection.init(
-                settings, config, f"{run.name} cannot go on after the end of the client's process"
-            )
-        if run.job_type is JobType.TRIAL:
+        if offline and run.job_type is JobType.TRIAL:
             self._sweep.join_offline(settings)
-        made = self.connection.init_offline(settings, config)
+        trouble = f"{run.name} cannot go on after the end of the client's process"
+        made = (
+            self.connection.init_offline(settings, config)
+            if offline
+            else self.connection.init(settings, config, trouble)
+        )
         if made is not None:
             self._describe_again(made, run)
-            shutil.rmtree(run.folder, ignore_errors=True)  # the new folder has all rows
+            if offline:
+                shutil.rmtree(run.folder, ignore_errors=True)  # the new folder has all rows
         return made
 
     def _describe_again(self, made: wandb.Run, run: WandbRun) -> None:
-        """Give an offline run of a new process of the client what it had before its first row."""
+        """Give a run of a new process of the client what it had before its first row: an offline
+        run has none of it, and of a run on the server the former process may not have sent it."""
         _prepare(made, run.axis, run.first_summary)
         if run.job_type is not JobType.COMPARE:
             self._lineage.use_data(run, made)

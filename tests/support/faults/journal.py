@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +61,14 @@ class Journal:
     def _write(self, line: Line) -> None:
         if name := os.environ.get(VARIABLE):
             with Path(name).open("a") as file:
-                file.write(json.dumps({**asdict(self.place), **line}) + "\n")
+                file.write(json.dumps({**asdict(self.place), "commit": _commit(), **line}) + "\n")
+
+
+@cache
+def _commit() -> str:
+    """Return the commit of the code that is tested; empty outside a checkout."""
+    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "--short", "HEAD"]
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
 
 
 def lines(path: Path) -> list[Line]:

@@ -165,8 +165,9 @@ class Series:
         return stage(self.run_dir, opened=self._opened(), readings=self._readings)
 
     def _state(self) -> str:
-        """Return a name for the training that runs: the number of those that have ended."""
-        return str(len(ended_trainings(self.run_dir)))
+        """Return a name for the training that runs: the numbers of those that have ended and of
+        those that are paused."""
+        return f"{len(ended_trainings(self.run_dir))}, {len(list(self.run_dir.glob('trials/*/paused.json')))}"
 
     def _deliver(self, kill: Kill, started: Started) -> None:
         """Send a signal, as soon as there is a process to send it to."""

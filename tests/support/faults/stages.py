@@ -16,6 +16,7 @@ class Stage(StrEnum):
     REFIT = "refit"
     READING = "test reading"
     END = "end"  # the final record is written: the report is left
+    AFTER = "command after it"  # such as an export
 
 
 _UNFINISHED = (("refit", Stage.REFIT), ("retrain", Stage.RETRAINING), ("confirm", Stage.CONFIRMATION))

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from sweep.track.dashboard_ids import DashboardIds
+
 
 @dataclass(frozen=True, slots=True)
 class SearchedKey:
@@ -22,7 +24,8 @@ class Review:
 
     `entity` empty is the default one of the account. `score` is a trial's score in the summary of
     its run. `conclusions` is Markdown. `sweep` is the config of the study's sweep, empty where it
-    has none. `ids` are those of an earlier review (`DashboardIds`). `model`, `linked_to` and
+    has none. `ids` are those of an earlier review, and `kept` is where new ones are noted at once,
+    so that a process which is killed meanwhile leaves no second view. `model`, `linked_to` and
     `aliases` are of the winner's model and of the registry to which it is linked; empty without
     one.
     """
@@ -37,6 +40,7 @@ class Review:
     entity: str = ""
     sweep: Mapping[str, Any] = field(default_factory=dict)
     ids: Mapping[str, str] = field(default_factory=dict)
+    kept: DashboardIds | None = None
     model: str = ""
     linked_to: str = ""
     aliases: tuple[str, ...] = ()

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from typing import TypeVar
 
@@ -72,7 +73,7 @@ class _Writing:
 
         def made() -> str:
             sweep_id = known or make_sweep(self._api, dict(self._review.sweep), earlier=list(trials))
-            self._ids[KIND] = sweep_id
+            self._note({KIND: sweep_id})
             return str(self._api.sweep(f"{self._entity}/{self._review.project}/{sweep_id}").url)  # type: ignore[no-untyped-call]
 
         self._attempt("sweep", made)
@@ -92,7 +93,7 @@ class _Writing:
     def view(self) -> None:
         def saved() -> str:
             view = self._again(("view", "view_id"), lambda review: workspace(review, self._entity).save())  # type: ignore[no-untyped-call]
-            self._ids |= ids_of(view)
+            self._note(ids_of(view))
             return str(view.url)
 
         self._attempt("workspace", saved)
@@ -100,7 +101,7 @@ class _Writing:
     def report(self) -> None:
         def saved() -> str:
             made = self._again(("report",), lambda review: report(review, self._entity).save())
-            self._ids["report"] = made.id
+            self._note({"report": made.id})
             return str(made.url)
 
         self._attempt("report", saved)
@@ -115,6 +116,12 @@ class _Writing:
             if not ids.keys() & set(kinds) or not _GONE.search(str(error)):
                 raise
             return save(replace(self._review, ids={kind: one for kind, one in ids.items() if kind not in kinds}))
+
+    def _note(self, ids: Mapping[str, str]) -> None:
+        self._ids |= ids
+        if self._review.kept is not None:
+            with suppress(OSError):  # the study's process notes them again, and tells why it cannot
+                self._review.kept.note(ids)
 
     def _attempt(self, what: str, action: Callable[[], str]) -> None:
         """Note the address of one part, or why there is none."""
