@@ -1,6 +1,6 @@
 """Many workers on one coordinator, with trials that sleep; and real trials on two workers.
 
-    python -m benchmarks.scale_out [--workers 1 8 32] [--trials-per-slot 3] [--racing 139 600]
+    python -m benchmarks.scale_out [--workers 1 8 32] [--trials-per-slot 2] [--racing 139 600]
         [--racing-workers 32] [--racing-trials-per-slot 1] [--storage ADDRESS] [--no-snapshots]
         [--rounds 3] [--small] [--name NAME]
 
@@ -105,8 +105,9 @@ def write_rows(folder: Path, validation: int) -> None:
 
 def main() -> None:
     given = _arguments()
-    if given.part:
-        _simulate(Case(**json.loads(given.part)), Path(given.folder))
+    if given.folder:
+        folder = Path(given.folder)
+        _simulate(Case(**json.loads((folder / "case.json").read_text())), folder)
         return
     step = ROUND / 10 if given.small else ROUND
     common: dict[str, Any] = {"storage": given.storage, "saves": given.snapshots, "seconds": step}
@@ -144,8 +145,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=3, help="of real trials; 0 leaves them out")
     parser.add_argument("--small", action="store_true", help="a short run of all parts")
     parser.add_argument("--name", default="scale_out", help="of the file of results")
-    parser.add_argument("--part", default="", help=argparse.SUPPRESS)  # a case, in a process of its own
-    parser.add_argument("--folder", default="", help=argparse.SUPPRESS)
+    parser.add_argument("--folder", default="", help=argparse.SUPPRESS)  # of a case, in a process of its own
     given = parser.parse_args()
     if given.workers is None:
         given.workers = [1, 2] if given.small else [1, 2, 4, 8, 16, 32]
@@ -157,10 +157,12 @@ def _arguments() -> argparse.Namespace:
 
 
 def _measured(case: Case) -> dict[str, Any]:
-    """Return the measurements of a search in a process of its own."""
+    """Return the measurements of a search in a process of its own. The address of a storage, which
+    may have a password, is in no argument of it."""
     with TemporaryDirectory() as name:
         folder = Path(name)
-        process.run("benchmarks.scale_out", ("--part", json.dumps(asdict(case)), "--folder", name), folder)
+        (folder / "case.json").write_text(json.dumps(asdict(case)))
+        process.run("benchmarks.scale_out", ("--folder", name), folder)
         found: dict[str, Any] = json.loads((folder / "measured.json").read_text())
     return found
 

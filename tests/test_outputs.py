@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,28 @@ def test_standard_error_that_nobody_reads_stops_nothing(unread: int) -> None:
     assert (done.returncode, done.stdout) == (0, b"done\n")
 
 
+def test_a_reader_that_is_slow_gets_all_of_a_stream_that_does_not_wait() -> None:
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    program = "with reported():\n    for number in range(20_000): print('line', number, file=sys.stderr)"
+    with subprocess.Popen([sys.executable, "-c", MESSAGE + program], stderr=writing) as process:
+        os.close(writing)
+        with open(reading, "rb") as pipe:
+            time.sleep(0.2)  # the pipe is full, or about to be
+            assert pipe.read().splitlines() == [b"line %d" % number for number in range(20_000)]
+    assert process.returncode == 0
+
+
+def test_a_stream_that_nobody_reads_is_waited_for_once() -> None:
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    program = "with reported():\n    for _ in range(20_000): print('text' * 10, file=sys.stderr)\n    print('done')"
+    done = run(program, stderr=writing, stdout=subprocess.PIPE, timeout=60)
+    os.close(reading)
+    os.close(writing)
+    assert (done.returncode, done.stdout) == (0, b"done\n")
+
+
 def test_a_full_disk_below_standard_error_stops_nothing_and_keeps_the_exit_code() -> None:
     with FULL.open("wb") as full:
         done = run("with reported():\n    print('text' * 10000, file=sys.stderr)\n    print('done')",
@@ -51,7 +74,7 @@ def test_a_full_disk_below_standard_output_is_one_message(text: str) -> None:
     with FULL.open("wb") as full:
         done = run(f"with reported():\n    print({text})", stdout=full, stderr=subprocess.PIPE)
         assert done.returncode == 2 and done.stderr.count(b"\n") == 1
-        assert done.stderr.startswith(b"sweep: output could not be written: No space left on device. ")
+        assert done.stderr.startswith(b"sweep: standard output, or a file of a library, could not be written: No space left on device. ")
         done = run("with reported():\n    print('text')\n    raise UserError.of('key', 'is wrong')", stdout=full,
                    stderr=subprocess.PIPE)  # fmt: skip
         assert (done.returncode, done.stderr) == (2, b"sweep: 1 thing to mend:\n  - key: is wrong\n")
@@ -59,9 +82,9 @@ def test_a_full_disk_below_standard_output_is_one_message(text: str) -> None:
 
 def test_output_within_a_search_is_dropped_and_counts_at_its_end(unread: int) -> None:
     program = (
-        "from sweep.outputs import lasting\n"
+        "from sweep.outputs import dropping_unwritable\n"
         "with reported():\n"
-        "    with lasting('stdout'):\n"
+        "    with dropping_unwritable('stdout'):\n"
         "        for _ in range(1000): print('of the user')\n"
         "    print('all was trained', file=sys.stderr)\n"
         "    print('summary')"

@@ -133,8 +133,8 @@ def reported() -> Iterator[None]:
     disk or exhausted memory, and 130 after a stop by the user. Where the reader of standard output
     has gone (`sweep report … | head`), end it silently with 141. Any other error is passed on.
 
-    What standard error does not take is dropped (`outputs.lasting`)."""
-    with outputs.lasting("stderr"):
+    What standard error does not take is dropped (`outputs.dropping_unwritable`)."""
+    with outputs.dropping_unwritable("stderr"):
         try:
             yield
             sys.stdout.flush()
@@ -166,7 +166,8 @@ def _failure(error: Exception) -> str | None:
     if (failure := disk_failure(error)) is None:
         return None
     unnamed = isinstance(error, OSError) and error.filename is None  # files that sweep writes are named
-    what = "output could not be written" if unnamed else "a file could not be read or written"
+    unknown = "standard output, or a file of a library, could not be written"
+    what = unknown if unnamed else "a file could not be read or written"
     return f"{what}: {failure}. {KEPT}"
 
 

@@ -15,10 +15,11 @@ if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
 _NAMES = ("stdin", "stdout", "stderr")  # by their file descriptors
+_PATIENCE = 1000  # milliseconds in which a descriptor that does not wait itself may become ready
 
 
 @contextmanager
-def lasting(name: Literal["stdout", "stderr"]) -> Iterator[None]:
+def dropping_unwritable(name: Literal["stdout", "stderr"]) -> Iterator[None]:
     """Drop what the stream does not take within the context, instead of raising an error.
 
     A stream that is not the process's own, such as one of a test, stays as it is.
@@ -31,7 +32,7 @@ def lasting(name: Literal["stdout", "stderr"]) -> Iterator[None]:
     with suppress(OSError):  # what is left is written later, or dropped at the end
         before.flush()
     within = io.TextIOWrapper(
-        io.BufferedWriter(_Lasting(before.fileno(), "w", closefd=False)),
+        io.BufferedWriter(_Dropping(before.fileno(), "w", closefd=False)),
         encoding=before.encoding, errors=before.errors, line_buffering=True,
     )  # fmt: skip
     setattr(sys, name, within)
@@ -42,14 +43,25 @@ def lasting(name: Literal["stdout", "stderr"]) -> Iterator[None]:
         setattr(sys, name, before)
 
 
-class _Lasting(io.FileIO):
-    """A file that drops what it cannot write."""
+class _Dropping(io.FileIO):
+    """A file that drops what it cannot write. A reader that is slow is waited for, one that has
+    stopped reading only once."""
+
+    _reads = True
 
     def write(self, data: ReadableBuffer, /) -> int:
-        written: int | None = None  # as of a descriptor that does not wait and is not ready
+        written: int | None = None
         with suppress(OSError):
-            written = super().write(data)
+            written = super().write(data)  # None as of a descriptor that does not wait and is not ready
+            if written is None and self._reads and self._is_ready():
+                written = super().write(data)
+            self._reads = written is not None
         return memoryview(data).nbytes if written is None else written
+
+    def _is_ready(self) -> bool:
+        polled = select.poll()
+        polled.register(self, select.POLLOUT)
+        return bool(polled.poll(_PATIENCE))
 
 
 def unread() -> bool:

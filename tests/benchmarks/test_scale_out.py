@@ -45,6 +45,19 @@ def test_a_database_has_a_study_of_its_own_for_each_search(tmp_path: Path) -> No
     assert len(names) == 2
 
 
+def test_a_password_is_in_no_argument_of_a_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    case, given = Case(1, 1, storage="postgresql+psycopg://sweep:secret@127.0.0.1/x"), list[str]()
+
+    def run(_module: str, arguments: tuple[str, ...], folder: Path) -> None:
+        given.extend(arguments)
+        assert Case(**json.loads((folder / "case.json").read_text())) == case
+        (folder / "measured.json").write_text('{"seconds": 1.0}')
+
+    monkeypatch.setattr(scale_out.process, "run", run)
+    assert scale_out._measured(case) == {"seconds": 1.0}
+    assert given and "secret" not in " ".join(given)
+
+
 def test_rows_of_many_workers_are_compared_with_those_of_the_first_number() -> None:
     many = found(workers=32, seconds=80.0, steps=32 * 960, processor=32.0)
     rows = {row.name: row for row in scale_out._rows(Case(32, 1), many, one=found())}

@@ -33,6 +33,9 @@ def by_omegaconf(composed: Composed) -> Any:
         {"dataset": 3},
         {"trainer": {"num_train_epochs": 5}},
         {"study.enqueue": [{"x": 1}], "study.enqueue.more": 2.5},
+        {"study.enqueue.0.x": 2.5},
+        {"study.enqueue.more": 2.5},
+        {"new.0.of": 3},
     ],
 )
 def test_changes_are_those_of_omegaconf(composed: Composed, changes: dict[str, Any]) -> None:
@@ -59,6 +62,19 @@ def test_the_first_config_is_not_changed(composed: Composed) -> None:
     assert changed.resolved()["optimizer"]["learning_rate"] == changed.value("optimizer.learning_rate") == 7.0
     assert by_omegaconf(composed) == composed.resolved() == before
     assert composed.value("optimizer.learning_rate") == before["optimizer"]["learning_rate"]
+
+
+def test_a_value_is_that_of_the_changed_config(composed: Composed) -> None:
+    named = composed.updated({"study.study_name": "named", "title": "${study.study_name}", "adapter.r": 3})
+    assert [named.value(key) for key in ("run_dir", "title", "adapter.r")] == ["runs/named", "named", 3]
+    plain = composed.updated({"title": "a text", "adapter.dropout": None})
+    assert [plain.value(key) for key in ("run_dir", "title", "adapter.dropout")] == ["runs/quickstart", "a text", None]
+    assert plain.value("no.such.key") is None and "tree" not in vars(plain)  # which takes milliseconds
+
+
+def test_a_place_in_a_list_is_left_to_omegaconf() -> None:
+    changed = Composed(Tree(OmegaConf.create({"points": [{"x": 1}, {"x": 2}]})), {}).updated({"points.1.x": 3})
+    assert changed.resolved() == {"points": [{"x": 1}, {"x": 3}]}
 
 
 @pytest.mark.parametrize("text", ["${oc.env:HOME}", "${a.${b}}", "${.b}", "\\${a}"])

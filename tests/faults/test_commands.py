@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from faults.conftest import Whole
-from support.faults.commands import Interrupted
+from support.faults.commands import KilledCommand
 from support.faults.journal import Journal, Place
 from support.faults.program import Starter
 from support.faults.study import Study
@@ -60,7 +60,7 @@ def test_an_export(starter: Starter, finished: Path, tmp_path: Path, form: str) 
     seconds = ended(starter, [*command, str(once)], tmp_path)
     wanted = contents(once)
     for number in range(KILLS):
-        one = Interrupted([*command, str(out)], tmp_path, starter, journal("export"), seconds, holds, out.exists)
+        one = KilledCommand([*command, str(out)], tmp_path, starter, journal("export"), seconds, holds, out.exists)
         one.run(seed=number, count=1)
         assert not one.faults, one.faults
         found = contents(out)
@@ -79,7 +79,7 @@ def test_predictions(starter: Starter, finished: Path, tmp_path: Path) -> None:
     def holds() -> Sequence[str]:
         return ["a part of the rows is there"] if out.exists() and out.read_bytes() != once.read_bytes() else []
 
-    one = Interrupted([*command, str(out)], tmp_path, starter, journal("predict"), seconds, holds)
+    one = KilledCommand([*command, str(out)], tmp_path, starter, journal("predict"), seconds, holds)
     one.run(seed=1, count=KILLS)
     assert not one.faults, one.faults
     assert out.read_bytes() == once.read_bytes() and not list(tmp_path.glob("*unfinished*"))
@@ -93,7 +93,7 @@ def test_a_report(starter: Starter, finished: Path, tmp_path: Path) -> None:
         whole_page = (finished / "report.html").read_text().rstrip().endswith("</html>")
         return [] if whole_page and (finished / "report.md").read_text() == wanted else ["another report"]
 
-    one = Interrupted(["report", str(finished)], tmp_path, starter, journal("report"), seconds, holds)
+    one = KilledCommand(["report", str(finished)], tmp_path, starter, journal("report"), seconds, holds)
     one.run(seed=2, count=KILLS)
     assert not one.faults, one.faults
 
@@ -102,7 +102,7 @@ def test_a_review(starter: Starter, finished: Path, tmp_path: Path) -> None:
     other = shutil.copytree(finished, tmp_path / "other")
     seconds = ended(starter, ["review", str(other)], tmp_path)
     for number in range(KILLS // 2):
-        one = Interrupted(["review", str(finished)], tmp_path, starter, journal("review"), seconds)
+        one = KilledCommand(["review", str(finished)], tmp_path, starter, journal("review"), seconds)
         one.run(seed=number, count=2)
         assert not one.faults, one.faults
         kept = [

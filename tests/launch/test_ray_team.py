@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 
+from sweep.launch.ray_cluster import Node
 from sweep.launch.ray_team import RayTeam
-from sweep.launch.team import Severed
+from sweep.launch.shape import Shape
+from sweep.launch.team import Member, Severed
 
 ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'sweep[ray]'")
 pytestmark = pytest.mark.slow  # importing Ray takes seconds
@@ -30,10 +32,14 @@ def test_a_raylet_that_has_ended_ends_the_study_and_not_its_trials(
     assert isinstance(event, Severed) and "the raylet" in event.why
 
 
-def test_the_workers_that_are_placed_on_a_host_share_it() -> None:
+def test_the_workers_that_are_placed_on_a_host_or_may_be_share_it() -> None:
     nothing: Any = None
     seats: Any = {("a", 0): SimpleNamespace(host="one"), ("a", 1): SimpleNamespace(host="one"),
                   ("b", 0): SimpleNamespace(host="two")}  # fmt: skip
-    there, gone = object(), object()
-    team = RayTeam(nothing, nothing, nothing, nothing, 60.0, print, _seats=seats, _of={there: seats["a", 0]})  # type: ignore[dict-item]
-    assert team.beside(there) == 2 and team.beside(gone) == 1  # type: ignore[arg-type]
+    there, gone = Member("one/0", nothing), Member("one/1", nothing)
+    team = RayTeam(nothing, Shape(False, cpus=2), nothing, nothing, 60.0, print, _seats=seats, _of={there: seats["a", 0]})
+    assert team.workers_on_host(there) == 2 and team.workers_on_host(gone) == 1
+    team._nodes = [Node("a", "one", 4, 0), Node("b", "two", 8, 0), Node("c", "one", 6, 0)]
+    assert team.workers_on_host(there) == 5
+    team.shape = Shape(False, cpus=2, only=3)
+    assert team.workers_on_host(there) == 3

@@ -274,3 +274,13 @@ def test_what_fails_after_the_plan_is_named_with_its_origin_too() -> None:
     with pytest.raises(UserError) as failed, plan.naming_origins():
         raise UserError(faults)
     assert [fault.origin for fault in failed.value.faults] == ["the command line", "elsewhere", "", ""]
+
+
+def test_an_error_whose_faults_have_no_origin_stays_as_it_is() -> None:
+    class OwnError(UserError):
+        pass
+
+    plan, own = make_plan([QUICK]), OwnError([Fault("lost/lock.json", "is damaged")])
+    with pytest.raises(OwnError) as failed, plan.naming_origins():
+        raise own
+    assert failed.value is own

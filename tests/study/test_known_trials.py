@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,6 +25,15 @@ def known(tmp_path: Path) -> Iterator[KnownTrials]:
     storage = RDBStorage(f"sqlite:///{tmp_path / 'study.db'}")
     yield KnownTrials(storage)
     storage.engine.dispose()
+
+
+@pytest.fixture
+def _away_from_utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    with monkeypatch.context() as patched:
+        patched.setenv("TZ", "Asia/Kolkata")
+        time.tzset()
+        yield
+    time.tzset()
 
 
 def study_in(storage: Any) -> optuna.Study:
@@ -101,6 +111,7 @@ def test_everything_is_read_again_once_it_is_forgotten(known: KnownTrials) -> No
     assert study.get_trials()[0].user_attrs == {"from": "elsewhere"}
 
 
+@pytest.mark.usefixtures("_away_from_utc")
 def test_what_is_written_together_is_known_at_once_and_the_same_in_the_database(known: KnownTrials) -> None:
     study, plain = study_in(known), study_in(known._backend)
     for number in range(3):
@@ -128,6 +139,15 @@ def test_what_is_written_together_is_known_at_once_and_the_same_in_the_database(
         study.tell(trial, 0.5)
     assert study.get_trials() == plain.get_trials()
     assert study.get_trials()[-1].user_attrs["place"] == 7 and study.get_trials()[-1].value == 0.5
+
+
+def test_the_best_trial_is_one_whose_end_is_written_together_with_others(known: KnownTrials) -> None:
+    study = study_in(known)
+    study.tell(study.ask(), 0.5)
+    study.get_trials()
+    with written_together(known):
+        study.tell(study.ask(), 0.25)
+        assert study.best_trial.number == 1
 
 
 def test_the_statements_of_a_trial_do_not_grow_with_its_values(known: KnownTrials) -> None:

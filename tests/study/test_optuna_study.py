@@ -7,14 +7,19 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
+import optuna
 import pytest
 from optuna.trial import TrialState
+from sqlalchemy import Connection
+from sqlalchemy.exc import OperationalError
 
 from support.studies import PLAIN
 from support.toys import plan
 from sweep.records.store import Store
 from sweep.records.trial import Completed, Cost, EvalPoint, Failed, FailureReason, Pruned, TrialRecord
+from sweep.search.promotion import EVALUATIONS, PAUSED_AT, RATES, SCHEDULE, Decision
 from sweep.study import optuna_study
+from sweep.study.gathered_writes import GatheredWrites
 from sweep.study.optuna_study import OptunaStudy
 from sweep.study.owner import known_experiment
 
@@ -120,6 +125,30 @@ def test_a_kill_while_a_point_is_asked_for_leaves_no_trial(tmp_path: Path, monke
         study.ask()
     with opened(tmp_path, *PLAIN) as again:
         assert again.study.get_trials() == []
+
+
+@pytest.mark.parametrize("fails_at", [1, 2], ids=["before the decision", "at the end"])
+def test_a_report_that_is_repeated_is_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fails_at: int) -> None:
+    """The trial of Optuna keeps what a transaction that failed has set."""
+    usual, written = GatheredWrites._write, list[int]()
+
+    def write(self: GatheredWrites, connection: Connection) -> None:
+        written.append(1)
+        if len(written) == fails_at:
+            raise OperationalError("INSERT", None, Exception("the server is away"))
+        usual(self, connection)
+
+    with opened(tmp_path, "study.pruner=racing", "study.sampler=random", "study.n_trials=2") as study:
+        assert study.promotes
+        (trial, _), _ = study.ask(), study.ask()
+        monkeypatch.setattr(GatheredWrites, "_write", write)
+        given = {"schedule": 3, "rates": 0.01, "progress": 0.25, "loss": None, "judged": True, "warm": True}
+        decided = study.report(trial, [0.5], 1, **given)  # type: ignore[arg-type]
+        assert len(written) > fails_at
+    (told, _) = optuna.load_study(study_name="quickstart", storage=f"sqlite:///{tmp_path / 'run' / 'study.db'}").trials
+    assert decided is Decision.PAUSE and told.intermediate_values == {1: 0.5}
+    known = {name: told.user_attrs.get(name) for name in (SCHEDULE, RATES, EVALUATIONS, PAUSED_AT)}
+    assert known == {SCHEDULE: 3, RATES: 0.01, EVALUATIONS: {"1": [0.25, None]}, PAUSED_AT: 1}
 
 
 def test_a_grid_wants_no_more_trials_than_it_has_points(tmp_path: Path) -> None:

@@ -45,7 +45,7 @@ class ThreadTeam:
     def expected(self) -> int:
         return len(self.members) + self.coming
 
-    def beside(self, member: Member) -> int:
+    def workers_on_host(self, member: Member) -> int:
         return sum(one.facts.host == member.facts.host for one in self.members)
 
     def send(self, member: Member, reply: Reply) -> None:

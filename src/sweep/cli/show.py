@@ -50,7 +50,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--port", type=whole(0, 65_535), metavar="NUMBER",
                         help=f"port to listen on (default {PORT}, or the next free one)")  # fmt: skip
     parser.add_argument("--storage", metavar="ADDRESS",
-                        help="address of the study's storage, where lock.json has it without its password")  # fmt: skip
+                        help="address of the study's storage in place of the one in lock.json, which has no password: "
+                        "PostgreSQL takes it from PGPASSWORD or from a password file")  # fmt: skip
     return parser
 
 
@@ -80,7 +81,10 @@ def _storage(store: Store, labels: ReportLabels, address: str | None) -> ReadOnl
         return open_read_only(place, config.study.study_name, labels, in_use=store.in_use)
     except UserError as error:
         if address is None and known is not None and MASK in known:
-            hint = "lock.json keeps no password: set PGPASSWORD, or give --storage ADDRESS as for study.storage"
+            hint = (
+                "gives an address in place of the one in lock.json, which has no password: PostgreSQL takes it from "
+                "PGPASSWORD or from a password file"
+            )
             raise UserError([*error.faults, *UserError.of("--storage", hint).faults]) from None
         raise
 

@@ -16,6 +16,7 @@ from sweep.errors import UserError, first_line
 
 _OF_NO_KEY = "${conf_dir:}"  # an interpolation that depends on no key
 _OF_A_KEY = re.compile(r"\$\{([A-Za-z_][\w.]*)\}")
+_OF_NAMES = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")  # keys without places of lists
 _MISSING = "???"  # to OmegaConf, a value that has to be given
 
 
@@ -67,8 +68,10 @@ class Composed:
         return tree
 
     def value(self, key: str) -> Any:
-        """Return the value of a key; None where there is none."""
-        return self.changes[key] if key in self.changes else OmegaConf.select(self.base.config, key)
+        """Return the value of a key, with interpolations filled in; None where there is none."""
+        if key in self.changes and (self._are_plain or not isinstance(self.changes[key], str)):
+            return self.changes[key]
+        return OmegaConf.select(self.base.config if self._are_plain else self.tree, key)
 
     def updated(self, values: Mapping[str, Any]) -> Composed:
         """Return the config with other values, as overrides of plain keys would set them.
@@ -82,27 +85,31 @@ class Composed:
 
         Raises UserError where an interpolation names nothing.
         """
-        if not self.changes or not self._are_plain():
+        if not self.changes or not self._are_plain:
             return _resolved(self.tree)
         found: dict[str, Any] = pickle.loads(self.base.plain)
         for key, value in self.changes.items():
             *path, name = key.split(".")
             parent: Any = found
             for part in path:
+                if isinstance(parent.get(part), list):
+                    return _resolved(self.tree)
                 if not isinstance(parent.get(part), dict):
                     parent[part] = {}
                 parent = parent[part]
             parent[name] = value
         return found
 
+    @cached_property
     def _are_plain(self) -> bool:
         """Return whether the changed values may be set in the resolved base: no interpolation is
-        among them or depends on them, and none is or was a list or a mapping."""
+        among them or depends on them, none is a list or a mapping, and no key has a
+        place in a list."""
         named = self.base.named
         if named is None:
             return False
         for key, value in self.changes.items():
-            if not isinstance(value, bool | int | float | str | None) or not re.fullmatch(r"[\w.]+", key):
+            if not isinstance(value, bool | int | float | str | None) or not _OF_NAMES.fullmatch(key):
                 return False
             if isinstance(value, str) and ("${" in value or value == _MISSING):
                 return False

@@ -26,8 +26,9 @@ class Limit:
     source: str
 
     def shared(self, workers: int, held: int) -> Limit:
-        """Return the part of one of so many workers. Those that have not begun yet will hold as
-        much as this process, which holds so many bytes."""
+        """Return the part of one of so many workers. Each is taken to come to hold as much as
+        this process, which holds so many bytes. That is cautious: what those hold that have begun
+        is not in `free` either."""
         if workers == 1:
             return self
         free = max((self.free + held) // workers - held, 0)

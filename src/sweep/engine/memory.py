@@ -105,7 +105,7 @@ def capacity(device: torch.device) -> int:
 
 
 @dataclass(slots=True)
-class Taken:
+class PeakMemory:
     """The most bytes that tensors took at once, and by how much the process or the GPU held more
     than before; 0 for the latter where the system does not tell."""
 
@@ -114,7 +114,7 @@ class Taken:
 
 
 @contextmanager
-def allocations(device: torch.device) -> Iterator[Taken]:
+def allocations(device: torch.device) -> Iterator[PeakMemory]:
     """Measure what is taken within the context, beyond what there was before. The result is
     filled when the context has ended.
 
@@ -122,7 +122,7 @@ def allocations(device: torch.device) -> Iterator[Taken]:
     that the process had already do not hide them. Free pages are given back first: what is held
     then includes the gaps that the allocator leaves between its blocks.
     """
-    found = Taken()
+    found = PeakMemory()
     if device.type == "cuda":
         release(device)
         before = torch.cuda.memory_allocated(device)

@@ -46,7 +46,7 @@ class Inline:
     def facts(self) -> Facts:
         return facts_of(self.workspace.base_models.device)
 
-    def sharing(self) -> int:
+    def workers_on_host(self) -> int:
         return 1
 
     def ask(self, question: Callable[Concatenate[Workspace, P], T], *args: P.args, **kwargs: P.kwargs) -> T:

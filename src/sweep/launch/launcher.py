@@ -68,8 +68,9 @@ class Launcher(Protocol):
         """Return the facts of the device of the trials; of the first worker's where there are
         several. Raises UserError where no worker comes."""
 
-    def sharing(self) -> int:
-        """Return how many workers share the memory of a host on which trials train."""
+    def workers_on_host(self) -> int:
+        """Return how many workers share the memory of a host on which trials train, or may come to
+        share it."""
 
     def ask(self, question: Callable[Concatenate[Workspace, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Return `question(workspace, …)`, asked where trials are trained.

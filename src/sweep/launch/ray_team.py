@@ -91,9 +91,12 @@ class RayTeam:
         coming = [seat for seat in self._seats.values() if seat.started or now - seat.since < _COMING]
         return len(self.members) + sum(seat.member is None for seat in coming)
 
-    def beside(self, member: Member) -> int:
-        own = self._of.get(member)
-        return max(sum(own is not None and seat.host == own.host for seat in self._seats.values()), 1)
+    def workers_on_host(self, member: Member) -> int:
+        if (own := self._of.get(member)) is None:
+            return 1
+        placed = sum(seat.host == own.host for seat in self._seats.values())
+        places = sum(self.shape.workers(node) for node in self._nodes if node.host == own.host)
+        return max(placed, min(places, self.shape.only or places))
 
     def send(self, member: Member, reply: Reply) -> None:
         seat = self._of.get(member)

@@ -57,8 +57,8 @@ class Remote:
     def facts(self) -> Facts:
         return self._idle().facts
 
-    def sharing(self) -> int:
-        return self.team.beside(self._idle())
+    def workers_on_host(self) -> int:
+        return self.team.workers_on_host(self._idle())
 
     def ask(self, question: Callable[Concatenate[Workspace, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         lost: list[str] = []

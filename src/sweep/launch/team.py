@@ -65,9 +65,9 @@ class Team(Protocol):
     def expected(self) -> int:
         """Return the number of workers that are there or about to come."""
 
-    def beside(self, member: Member) -> int:
-        """Return the number of workers on the host of a worker, itself included, that are there or
-        about to come."""
+    def workers_on_host(self, member: Member) -> int:
+        """Return the number of workers that the host of a worker has or may come to have, itself
+        included."""
 
     def send(self, member: Member, reply: Reply) -> None:
         """Send a reply to a worker; `events` brings what it says to it."""

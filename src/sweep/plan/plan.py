@@ -74,8 +74,10 @@ class Plan:
         try:
             yield
         except UserError as error:
-            faults = error.faults
-            raise UserError([replace(one, origin=one.origin or self.origin(one.path)) for one in faults]) from None
+            faults = tuple(replace(one, origin=one.origin or self.origin(one.path)) for one in error.faults)
+            if faults == error.faults:
+                raise
+            raise UserError(faults) from None
 
     @property
     def command(self) -> str:

@@ -279,7 +279,8 @@ class TrialPlan:
     `params` are the searched values; `used` those that the config has in their place, as the trial
     is too short for them; `command` repeats the trial. With a `snapshot` it goes on from there.
     `host` and `worker` are as in `Cost`. The engine ends a trial beyond one of the `limits`.
-    `fold` counts from 1; 0 is a whole trial. `memory`: its predicted part of all, or 0, in a pack.
+    `fold` counts from 1; 0 is a whole trial. `memory` is the predicted share of the memory for
+    trainings that it takes in a pack; 0 where that is not known.
     """
 
     number: int

@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from sweep.analysis.facts import read
 from sweep.config.secrets import scrub
 from sweep.errors import Interrupted, UserError, first_line
-from sweep.outputs import lasting
+from sweep.outputs import dropping_unwritable
 from sweep.provenance import Fingerprint
 from sweep.records.store import Store
 from sweep.report import review
@@ -27,7 +27,7 @@ def published(store: Store, study_run: StudyRun) -> Iterator[None]:
     a winner has a report too, and one that was interrupted says so."""
     print(f"report: {store.root / 'report.html'}, written again while the study runs", file=sys.stderr)
     try:
-        with kept_current(store.root), lasting("stdout"):
+        with kept_current(store.root), dropping_unwritable("stdout"):
             yield
     except Exception as error:
         # The user needs this fault, whatever is wrong with the report.

@@ -27,7 +27,7 @@ _ROWS, _FEWER_ROWS = (3, 8), (2, 4)
 _EVALUATED = 6  # rows of an evaluation, at least; more are evaluated where that is quick
 _AT_ONCE = 2  # trainings, at least, of a pack whose slots are auto
 _QUICK = 1e12  # floating-point operations
-_TELLING = 2**25  # bytes of tensors, by which gaps between blocks show: as many as the largest block that has any
+_TELLING = 2**25  # a difference of fewer bytes of tensors says nothing about gaps
 _MOST_GAPS = 4.0
 
 
@@ -93,7 +93,7 @@ def _footprint(workspace: Workspace, config: Config, account: Parameters) -> tup
     ), resident  # fmt: skip
 
 
-def _gaps(smaller: memory.Taken, larger: memory.Taken) -> float:
+def _gaps(smaller: memory.PeakMemory, larger: memory.PeakMemory) -> float:
     """Return by how much more a process holds for each further byte of tensors; 0 where the
     difference is too small to tell."""
     tensors, held = larger.tensors - smaller.tensors, larger.held - smaller.held
@@ -114,7 +114,7 @@ def _longest(workspace: Workspace, config: Config) -> tuple[int, int]:
 
 def _small(
     workspace: Workspace, config: Config, row: int, rows: int, evaluated: int
-) -> tuple[memory.Taken, str] | None:
+) -> tuple[memory.PeakMemory, str] | None:
     """Train on copies of a row (`_repeated`). Return what it took, and the engine; None where the
     training failed."""
     ended: list[Outcome] = []

@@ -58,7 +58,7 @@ class Forecasts:
         plan, accounts = session.plan, dict(session.plan.needs.accounts)
         if not accounts:
             return cls(plan, None)
-        workers = session.launcher.sharing()
+        workers = session.launcher.workers_on_host()
         kept, now = read_memory(session.store.root), session.launcher.ask(look, workers)
         if kept is not None and kept.same_device(now):
             return cls(plan, kept, accounts)

@@ -70,8 +70,8 @@ class KnownTrials(_CachedStorage):
         return trial._trial_id
 
     def _created(self, study_id: int) -> FrozenTrial:
-        """Create a running trial as Optuna does: its number is that of the trials before it, which
-        nobody else changes while the row of the study is locked."""
+        """Create a running trial as Optuna does: its number is the count of the trials before
+        it, which nobody else changes while the row of the study is locked."""
         began = datetime.now()
         new = {"study_id": study_id, "state": TrialState.RUNNING, "datetime_start": in_utc(began)}
         with _create_scoped_session(self._backend.scoped_session) as session:
@@ -137,6 +137,10 @@ class KnownTrials(_CachedStorage):
         self._gathered.attribute(SYSTEM, trial_id, key, text, known=key in trial._system_attrs)
         trial._system_attrs = {**trial._system_attrs, key: stored}
         self._keep(trial)
+
+    def get_best_trial(self, study_id: int) -> FrozenTrial:
+        self._gathered.write()  # the database is asked which one is best
+        return super().get_best_trial(study_id)
 
     def get_trial(self, trial_id: int) -> FrozenTrial:
         if (trial := self._content(trial_id)) is not None:

@@ -306,13 +306,18 @@ class OptunaStudy:
         reported has its decision.
         """
 
+        # Decided before what is repeated: Optuna's trial keeps what a transaction that failed has set.
+        news = {
+            name: value for name, value in ((SCHEDULE, schedule), (RATES, rates))
+            if self.promotes and value is not None and name not in trial.user_attrs
+        }  # fmt: skip
+
         def reported() -> Decision:
             known = trial._cached_frozen_trial.intermediate_values
             if max(known, default=0) > step or SCORED_TO in trial.user_attrs:
                 trial.set_user_attr(SCORED_TO, step)
-            for name, value in ((SCHEDULE, schedule), (RATES, rates)):
-                if self.promotes and value is not None and name not in trial.user_attrs:
-                    trial.set_user_attr(name, value)
+            for name, value in news.items():
+                trial.set_user_attr(name, value)
             if self.promotes and progress is not None:
                 evaluations = trial.user_attrs.get(EVALUATIONS, {})
                 trial.set_user_attr(EVALUATIONS, {**evaluations, str(step): [progress, loss]})

@@ -20,7 +20,7 @@ _SHORTEST = 0.05  # seconds from the start to a kill
 
 
 @dataclass(slots=True)
-class Interrupted:
+class KilledCommand:
     """A command with these arguments, `seconds` long. `holds` says what is wrong after a kill."""
 
     arguments: Sequence[str]
