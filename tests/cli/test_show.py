@@ -120,7 +120,7 @@ def test_a_password_is_asked_for_and_not_shown(tmp_path: Path) -> None:
     settings = config(storage="postgresql+psycopg://me:***@127.0.0.1:1/sweep")
     with pytest.raises(UserError) as caught:
         opened(build(tmp_path / "run", settings=settings))
-    assert "set PGPASSWORD, or give --storage" in str(caught.value)
+    assert "--storage: lock.json has no password: PostgreSQL takes it from PGPASSWORD or a" in str(caught.value)
     with pytest.raises(UserError) as caught:
         opened(Store(tmp_path / "run"), "postgresql+psycopg://me:hidden-one@127.0.0.1:1/sweep")
     assert "hidden-one" not in str(caught.value)

@@ -9,6 +9,7 @@ import pytest
 
 from sweep.config.objective import Objective
 from sweep.config.schema import Config
+from sweep.records.counted import counting
 from sweep.records.store import Store
 from sweep.records.trial import Completed, Cost, EvalPoint, Outcome, Pruned, TrialPlan, TrialRecord
 from sweep.study.ended_trials import EndedTrials
@@ -45,6 +46,15 @@ def test_records_of_earlier_processes_and_new_ones_are_known_by_number(store: St
     assert ended.records == store.trials()
     best = ended.best()
     assert best is not None and best.number == 1
+
+
+def test_trials_count_in_the_order_in_which_they_ended_whatever_the_clock_says(store: Store) -> None:
+    store.write_trial(replace(record(5, completed(0.5)), finished="2026-03-29T02:30"))  # of an earlier version
+    for number, finished in ((1, "2026-03-29T02:50"), (0, "2026-03-29T02:10"), (3, "2026-03-29T03:20")):
+        EndedTrials(store, ACCURACY).write(replace(record(number, completed(0.7)), finished=finished))
+    assert [one.number for one in counting(store.trials())] == [5, 1, 0, 3]
+    EndedTrials(store, ACCURACY).write_again(replace(record(2, completed(0.7)), finished="2026-03-29T03:00"))
+    assert [one.number for one in counting(store.trials())] == [5, 1, 0, 2, 3]
 
 
 def test_adapters_of_the_best_trial_alone_are_kept(store: Store) -> None:

@@ -50,8 +50,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--port", type=whole(0, 65_535), metavar="NUMBER",
                         help=f"port to listen on (default {PORT}, or the next free one)")  # fmt: skip
     parser.add_argument("--storage", metavar="ADDRESS",
-                        help="address of the study's storage in place of the one in lock.json, which has no password: "
-                        "PostgreSQL takes it from PGPASSWORD or from a password file")  # fmt: skip
+                        help="address of the study's storage in place of the one in lock.json. lock.json has no "
+                        "password: PostgreSQL takes it from PGPASSWORD or a password file")  # fmt: skip
     return parser
 
 
@@ -81,10 +81,8 @@ def _storage(store: Store, labels: ReportLabels, address: str | None) -> ReadOnl
         return open_read_only(place, config.study.study_name, labels, in_use=store.in_use)
     except UserError as error:
         if address is None and known is not None and MASK in known:
-            hint = (
-                "gives an address in place of the one in lock.json, which has no password: PostgreSQL takes it from "
-                "PGPASSWORD or from a password file"
-            )
+            rule = "lock.json has no password: PostgreSQL takes it from PGPASSWORD or a password file"
+            hint = f"{rule}; or give another address here"
             raise UserError([*error.faults, *UserError.of("--storage", hint).faults]) from None
         raise
 

@@ -47,7 +47,16 @@ class EndedTrials:
         return self._known
 
     def write(self, record: TrialRecord) -> None:
-        """Write the record of a trial that has ended."""
+        """Write the record of a trial that has ended after all others."""
+        self._write(replace(record, ended_as=1 + max((one.ended_as for one in self._by_number.values()), default=0)))
+
+    def write_again(self, record: TrialRecord) -> None:
+        """Write the record of a trial that ended before this process began, among the others by
+        its time."""
+        before = [one.ended_as for one in self._by_number.values() if one.finished <= record.finished]
+        self._write(replace(record, ended_as=max(before, default=0)))
+
+    def _write(self, record: TrialRecord) -> None:
         known = self._by_number
         self.store.write_trial(record)
         if isinstance(record.outcome, Completed) and record.outcome.out_of_fold is not None:  # it is on the disk

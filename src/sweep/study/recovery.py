@@ -138,7 +138,7 @@ class Recovery:
         with suppress(UserError):  # values that break a rule together have no plan
             plan = self.session.plan.trial(ended.number, ended.params)
             record = replace(record, command=plan.command, total_steps=plan.total_steps)
-        self.session.ended.write(
+        self.session.ended.write_again(
             replace(record, finished=utc(ended.datetime_complete), tracker_run=store.run_address(ended.number))
         )
         self.session.view.say(
