@@ -45,7 +45,7 @@ def test_a_reader_that_is_slow_gets_all_of_a_stream_that_does_not_wait() -> None
     program = "with reported():\n    for number in range(20_000): print('line', number, file=sys.stderr)"
     with subprocess.Popen([sys.executable, "-c", MESSAGE + program], stderr=writing) as process:
         os.close(writing)
-        with open(reading, "rb") as pipe:
+        with os.fdopen(reading, "rb") as pipe:
             time.sleep(0.2)  # the pipe is full, or about to be
             assert pipe.read().splitlines() == [b"line %d" % number for number in range(20_000)]
     assert process.returncode == 0
@@ -74,7 +74,9 @@ def test_a_full_disk_below_standard_output_is_one_message(text: str) -> None:
     with FULL.open("wb") as full:
         done = run(f"with reported():\n    print({text})", stdout=full, stderr=subprocess.PIPE)
         assert done.returncode == 2 and done.stderr.count(b"\n") == 1
-        assert done.stderr.startswith(b"sweep: standard output, or a file of a library, could not be written: No space left on device. ")
+        assert done.stderr.startswith(
+            b"sweep: standard output, or a file of a library, could not be written: No space left on device. "
+        )
         done = run("with reported():\n    print('text')\n    raise UserError.of('key', 'is wrong')", stdout=full,
                    stderr=subprocess.PIPE)  # fmt: skip
         assert (done.returncode, done.stderr) == (2, b"sweep: 1 thing to mend:\n  - key: is wrong\n")

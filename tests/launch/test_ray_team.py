@@ -37,7 +37,9 @@ def test_the_workers_that_are_placed_on_a_host_or_may_be_share_it() -> None:
     seats: Any = {("a", 0): SimpleNamespace(host="one"), ("a", 1): SimpleNamespace(host="one"),
                   ("b", 0): SimpleNamespace(host="two")}  # fmt: skip
     there, gone = Member("one/0", nothing), Member("one/1", nothing)
-    team = RayTeam(nothing, Shape(False, cpus=2), nothing, nothing, 60.0, print, _seats=seats, _of={there: seats["a", 0]})
+    team = RayTeam(
+        nothing, Shape(False, cpus=2), nothing, nothing, 60.0, print, _seats=seats, _of={there: seats["a", 0]}
+    )
     assert team.workers_on_host(there) == 2 and team.workers_on_host(gone) == 1
     team._nodes = [Node("a", "one", 4, 0), Node("b", "two", 8, 0), Node("c", "one", 6, 0)]
     assert team.workers_on_host(there) == 5
