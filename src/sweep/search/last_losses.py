@@ -77,7 +77,7 @@ def last_losses(racers: Sequence[Racer]) -> dict[int, LastLoss]:
     trials = np.array([place for place, _ in known])
     middle = float((logs[trials] + shares).mean())
     means, deviations = _predicted(
-        _Evaluations(trials, logs[trials] + shares - middle), np.minimum(losses, _highest([racer for racer, _ in lessons])),
+        _Evaluations(trials, logs[trials] + shares - middle), np.minimum(losses, _highest(found[: len(lessons)])),
         _Evaluations(np.array(asked), logs[asked] - middle), _distances([racer.point for racer in found], len(lessons)),
     )  # fmt: skip
     return {
