@@ -64,26 +64,32 @@ def last_losses(racers: Sequence[Racer]) -> dict[int, LastLoss]:
     if not any(racer.unfinished for racer in found):
         return {}
     lessons = _lessons(found)
-    learners = {racer.number for racer, _ in lessons}
-    found = [*(racer for racer, _ in lessons), *(racer for racer in found if racer.number not in learners)]
+    learners = [racer for racer, _ in lessons]
+    numbers = {racer.number for racer in learners}
+    found = [*learners, *(racer for racer in found if racer.number not in numbers)]
     asked = [place for place, racer in enumerate(found) if racer.unfinished]
     known = [(place, at) for place, (_, evaluations) in enumerate(lessons) for at in evaluations]
-    rates = [racer.rates for racer in found]
-    # Without the sums of the rates, equal rates are supposed.
-    sums = [racer.length if None in rates else racer.rates or _LEAST for racer in found]
-    logs = np.log(np.maximum(np.array(sums, dtype=np.float64), _LEAST))
+    logs = _rate_sums(found)
     shares = np.array([log(found[place].progress[at]) for place, at in known])
     losses = np.array([log_loss(found[place].scores[at]) for place, at in known])
     trials = np.array([place for place, _ in known])
     middle = float((logs[trials] + shares).mean())
     means, deviations = _predicted(
-        _Evaluations(trials, logs[trials] + shares - middle), np.minimum(losses, _highest(found[: len(lessons)])),
-        _Evaluations(np.array(asked), logs[asked] - middle), _distances([racer.point for racer in found], len(lessons)),
+        _Evaluations(trials, logs[trials] + shares - middle), np.minimum(losses, _highest(learners)),
+        _Evaluations(np.array(asked), logs[asked] - middle), _distances([racer.point for racer in found], len(learners)),
     )  # fmt: skip
     return {
         found[place].number: LastLoss(round(float(mean), _DECIMALS), float(deviation))
         for place, mean, deviation in zip(asked, means, deviations, strict=True)
     }
+
+
+def _rate_sums(racers: Sequence[Racer]) -> Floats:
+    """Return the logarithms of the sums of the learning rates over the whole schedules. Where not
+    all sums are known, equal rates are supposed."""
+    rates = [racer.rates for racer in racers]
+    sums = [racer.length if None in rates else racer.rates or _LEAST for racer in racers]
+    return np.log(np.maximum(np.array(sums, dtype=np.float64), _LEAST))
 
 
 def _lessons(racers: Sequence[Racer]) -> list[tuple[Racer, list[int]]]:
