@@ -13,10 +13,10 @@ from optuna.trial import FrozenTrial, TrialState
 from sweep.search.last_losses import last_losses
 from sweep.search.promotion import Decision, PromotingPruner
 from sweep.search.racer import Racer, lead
+from sweep.search.racing_budget import BUDGET
 from sweep.search.ranking import Ranking
 from sweep.search.stopping_race import FINALISTS, StoppingRace
 
-BUDGET = 0.3
 _AT_ONCE = 0.5  # of the rows that are left, for trials that begin before others have shown their curves
 _HOPELESS = 1.0  # deviations of a predicted loss: a trial that is worse by more trains no further
 # Where trials are compared by their scores:
