@@ -13,10 +13,10 @@ from optuna.trial import FrozenTrial, TrialState
 from sweep.search.last_losses import last_losses, log_loss
 from sweep.search.promotion import Decision, PromotingPruner
 from sweep.search.racer import Racer, lead
+from sweep.search.racing_budget import BUDGET
 from sweep.search.ranking import Ranking
 from sweep.search.stopping_race import FINALISTS, StoppingRace
 
-BUDGET = 0.3
 _SHARE_AT_ONCE = 0.5  # of the rows that are left: the most that trials which train together may take
 _HOPELESS_DEVIATIONS = 1.0  # of a predicted loss: a trial that is worse by more trains no further
 # Where trials are compared by their scores:
@@ -35,8 +35,8 @@ class RacingPruner(PromotingPruner):
        Those that train together get half of the rows that are left; the others are chosen when
        the first ones have shown how their curves go on.
     3. Each further evaluation corrects the predictions. A trial that is not among those any more
-       pauses again, and another one goes on in its place. A trial trains no further if
-       its predicted loss is higher than the lowest loss of any completed trial, by more than the
+       pauses again, and another one goes on in its place. A trial trains no further if its
+       predicted loss is higher than the lowest loss of any completed trial, by more than the
        deviation of the prediction.
 
     At least `finalists` trials complete whatever they cost. Trials that cannot be paused are
