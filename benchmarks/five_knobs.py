@@ -13,7 +13,7 @@ trials, and within 0.2 points in 19 of 20 seeds.
 
 Hindsight is the bound on every rule that evaluates each trial once: beside the first evaluations
 it trains only the cheapest trial whose best score is within 0.2 points. A second one trains each
-trial as far as racing's opening first.
+trial as far as the opening of racing by rungs first.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ RULES = (
     Rule("none", Policy()),
 )
 # The bounds, by the progress that each trial comes to.
-HINDSIGHT = {"hindsight": 0.0, "hindsight after racing's opening": OPENING}
+HINDSIGHT = {"hindsight": 0.0, "hindsight after the rungs' opening": OPENING}
 
 
 def hindsight(run: Replayed, table: Table, opening: float) -> Replayed:

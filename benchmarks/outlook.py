@@ -4,7 +4,8 @@ learning curves.
     python -m benchmarks.outlook [--seeds 20] [--optuna 6]
 
 Searches of 32 trials (of all points of a table with fewer), one after the other, are replayed as
-`benchmarks.replay` says: random points and TPE, without pruning and with the default pruner.
+`benchmarks.replay` says: random points and TPE, without pruning and with the race that stops
+trials for good.
 
 The estimate is made after 8, 12, 16 and 24 trials, and compared with what the trials that followed
 brought in fact: the mean of both, and the share of searches in which the gain stayed below the
@@ -37,6 +38,7 @@ from sweep.provenance import machine, now, package_versions
 from sweep.search.distributions import distribution
 from sweep.search.gain import Gain, expected_gain
 from sweep.search.score_error import standard_error
+from sweep.search.stopping_race import StoppingRace
 
 TRIALS = 32
 AFTER = (8, 12, 16, 24)
@@ -219,7 +221,8 @@ def main() -> None:
             for table in tables():
                 names = {"sampler": sampler, "pruner": pruner, "table": table.name}
                 policy, trials = Policy(sampler, pruner), min(TRIALS, len(table.curves))
-                runs = [replay(table, policy, trials=trials, seed=seed) for seed in range(asked.seeds)]
+                stopping = StoppingRace() if pruner == "racing" else None
+                runs = [replay(table, policy, trials=trials, seed=seed, pruner=stopping) for seed in range(asked.seeds)]
                 searches = [Search.of(table, run) for run in runs]
                 estimates += [one for after in AFTER if (one := estimated(searches, after, **names)) is not None]
                 estimates += [one for after in AFTER for one in of_optuna(table, runs[: asked.optuna], after, **names)]

@@ -6,7 +6,7 @@ process.
 Studies of 10 and 16 trials are replayed as `benchmarks.replay` says: a point that a sampler asks
 for is the nearest row of the table not yet used. One after the other, and a quarter of the trials
 at once, which is what `engine.slots=auto` gives a sampler that learns; without pruning, and with
-the default pruner. Of each: the best score, with the standard error of its mean over seeds, the
+the race that stops trials for good. Of each: the best score, with the standard error of its mean over seeds, the
 rows saved, and the rows trained until a search first had what random points without pruning have
 at its end (the mean over the same seeds), in trials at full length; a search that never had it
 counts as all its trials. In studies of more than 16 trials the Gaussian process takes minutes a
@@ -28,6 +28,7 @@ from benchmarks.replay import Policy, Replayed, replay
 from benchmarks.table import RESULTS
 from sweep.config.schema import PrunerName, SamplerName
 from sweep.provenance import machine, now, package_versions
+from sweep.search.stopping_race import StoppingRace
 
 TRIALS = (10, 16)
 PRUNERS: tuple[PrunerName, ...] = ("none", "racing")
@@ -71,8 +72,11 @@ def measure(table: Table, *, seeds: int, samplers: Sequence[SamplerName]) -> Ite
         for slots in (1, trials // 4):
             for pruner in PRUNERS:
                 for sampler in samplers:
-                    policy = Policy(sampler, pruner)
-                    runs = [replay(table, policy, trials=trials, slots=slots, seed=seed) for seed in range(seeds)]
+                    policy, stopping = Policy(sampler, pruner), StoppingRace() if pruner == "racing" else None
+                    runs = [
+                        replay(table, policy, trials=trials, slots=slots, seed=seed, pruner=stopping)
+                        for seed in range(seeds)
+                    ]
                     yield Measured.of(runs, wanted, table=table.name, slots=slots, pruner=pruner, sampler=sampler)
 
 

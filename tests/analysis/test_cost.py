@@ -59,7 +59,8 @@ def test_all_places_count_alike(make: Callable[..., Store]) -> None:
 
 def test_the_number_of_trainings_is_that_of_the_costs_in_the_sum(make: Callable[..., Store]) -> None:
     """Of eleven trials one was refused and one lost with its cost; the winner was retrained."""
-    facts = read(mixed(make))
+    store = mixed(make)
+    facts = read(store)
     found = spending(facts)
     assert found is not None
     assert (found.counted, found.runs, found.lost, found.paused) == (9, 10, 1, 2)
@@ -69,7 +70,7 @@ def test_the_number_of_trainings_is_that_of_the_costs_in_the_sum(make: Callable[
     assert sum(one.cost.seconds for one in found.trials) == trials.cost.seconds == found.searching.seconds
     assert [one.number for one in found.trials] == list(range(11)) and found.trials[9].state == "paused"
     assert "10 training runs, 2 of them of paused trials, took" in part("headline", facts)
-    costs = section(words(mixed(make)), "What it cost")
+    costs = section(words(store), "What it cost")
     assert "| 9 trials |" in costs and "9 trials took" in costs and "| trial 9, paused |" in costs
 
 

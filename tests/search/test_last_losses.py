@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from math import inf, log
 
 import optuna
@@ -21,7 +22,7 @@ def racer(
     *,
     rates: float | None = 1.0,
     complete: bool = False,
-    point: Mapping[str, object] | None = None,
+    point: Mapping[str, float | str] | None = None,
 ) -> Racer:
     scores = tuple(-loss for loss in losses)
     return Racer(
@@ -66,10 +67,36 @@ def test_near_points_deviate_alike() -> None:
     others = [common(number, 3.0, 0.02, 0.05) for number in range(3)]
     bad = racer(5, (0.02, 0.05, 0.5), [9.0, 6.0, 4.0], rates=3.0, point={"rate": 0.9, "kind": "a"})
     near = common(6, 3.0, 0.5)
-    points = [{"rate": 0.9, "kind": "a"}, {"rate": 0.1, "kind": "b"}]
+    points: list[dict[str, float | str]] = [{"rate": 0.9, "kind": "a"}, {"rate": 0.1, "kind": "b"}]
     found = [racer(6 + at, near.progress, [-near.scores[0]], rates=3.0, point=point) for at, point in enumerate(points)]
     predicted = last_losses([*others, bad, *found])
     assert predicted[6].mean > predicted[7].mean
+
+
+def test_numbers_among_choices_are_as_far_apart_as_names() -> None:
+    def predicted(one: object, other: object) -> list[float]:
+        domain = CategoricalDistribution([one, other])  # type: ignore[list-item]
+        trials = [
+            optuna.trial.create_trial(value=0.5, params={"key": value}, distributions={"key": domain})
+            for value in (one, other, one)
+        ]
+        points = [Racer.of(trial, sign=1, longest=1).point for trial in trials]
+        losses = (1.9, 1.2, 1.6)
+        found = last_losses([racer(at, (0.1,), (losses[at],), point=point) for at, point in enumerate(points)])
+        return [found[at].mean for at in range(3)]
+
+    assert predicted(1e-5, 1e-3) == predicted("one", "other") == predicted(True, 1)
+
+
+def test_numbers_that_some_points_lack_are_still_near_each_other() -> None:
+    others = [replace(common(number, 3.0, 0.02, 0.05), point={"kind": "b"}) for number in range(3)]
+    bad = racer(5, (0.02, 0.05, 0.5), [9.0, 6.0, 4.0], rates=3.0, point={"kind": "a", "rank": 0.5})
+
+    def predicted(rank: float) -> float:
+        asked = replace(common(6, 3.0, 0.5), point={"kind": "a", "rank": rank})
+        return last_losses([*others, bad, asked])[6].mean
+
+    assert predicted(0.5) > predicted(0.51) > predicted(1.0)
 
 
 def test_a_loss_that_is_no_number_has_no_prediction() -> None:
@@ -87,9 +114,66 @@ def test_without_the_sums_of_rates_equal_rates_are_supposed() -> None:
 def test_many_evaluations_are_thinned(monkeypatch: pytest.MonkeyPatch) -> None:
     racers = [common(number, rates, 0.02, 0.05, 0.1, 0.2) for number, rates in enumerate((1.0, 3.0, 9.0))]
     whole = last_losses(racers)
-    monkeypatch.setattr(module, "_MOST", 5)
+    monkeypatch.setattr(module, "_MOST", 6)  # the first and the last one of each
     found = last_losses(racers)
     assert found != whole and all(found[number].mean == pytest.approx(whole[number].mean, abs=0.2) for number in whole)
+
+
+def test_of_very_many_evaluations_only_last_ones_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    def bent(number: int, first: float) -> Racer:
+        return racer(number, (0.02, 0.05), (first, 2.0 - number / 10), rates=number + 1.0)
+
+    racers, others = ([bent(number, first) for number in range(4)] for first in (3.0, 2.9))
+    assert last_losses(racers) != last_losses(others)
+    monkeypatch.setattr(module, "_MOST", 7)
+    assert last_losses(racers) == last_losses(others)
+
+
+def test_of_very_many_trials_those_that_went_on_and_some_others_teach(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_MOST", 4)
+    paused = [common(number, 1.0 + number, 0.05) for number in range(8)]
+    ended = racer(9, (0.05, 1.0), (2.0, 1.0), rates=3.0, complete=True)
+    running = replace(common(8, 9.0, 0.05, 0.3), paused=False, running=True)
+    found = last_losses([*paused, ended, running])
+    assert sorted(found) == list(range(9)), "all are predicted"
+    taught = set()
+    for place, one in enumerate(paused):
+        changed = replace(one, scores=(one.scores[0] - 0.5,))
+        if last_losses([*paused[:place], changed, *paused[place + 1 :], ended, running]) != found:
+            taught.add(place)
+    assert taught == {0, 4}
+    assert last_losses([*paused, replace(ended, scores=(-2.0, -1.5)), running]) != found
+    assert last_losses([*paused, ended, replace(running, scores=(-4.0, -3.0))]) != found
+
+
+def order(racers: Sequence[Racer]) -> list[int]:
+    found = last_losses(racers)
+    return sorted(found, key=lambda number: (found[number].mean, number))
+
+
+@pytest.mark.parametrize(("openings", "power", "loss"), [(20, 0.5, 10.0), (6, 0.2, 3.0)])
+def test_a_diverging_trial_leaves_the_order_of_the_others_as_it_is(openings: int, power: float, loss: float) -> None:
+    def opened(number: int, rates: float, *progress: float, complete: bool = False) -> Racer:
+        losses = [1.1 * (1 + rates * share) ** -power for share in progress]
+        return racer(number, progress, losses, rates=rates, complete=complete)
+
+    racers = [opened(number, 1.0 + 7 * number % openings, 0.06) for number in range(openings)]
+    racers.append(opened(openings, 4.0, 0.06, 0.3, 1.0, complete=True))
+    diverging = racer(openings + 1, (0.06,), (loss,), rates=8.0)
+    assert [number for number in order([*racers, diverging]) if number <= openings] == order(racers)
+
+
+def test_losses_that_differ_much_all_count() -> None:
+    """The highest is five times the median, but no exception."""
+    racers = [racer(number, (0.05,), (loss,), rates=3.0) for number, loss in enumerate((0.2, 0.5, 1.0, 2.0, 5.0))]
+    higher = replace(racers[-1], scores=(-5.1,))
+    assert last_losses([*racers[:-1], higher])[0] != last_losses(racers)[0]
+
+
+def test_equal_trials_come_out_by_number() -> None:
+    racers = [racer(number, (0.02, 0.05), (2.0, 1.5), rates=3.0) for number in range(40)]
+    assert order([*racers, common(40, 9.0, 0.02, 0.05, 0.2)])[-40:] == list(range(40))
+    assert order(racers) == list(range(40))
 
 
 def test_a_point_is_the_place_of_each_value_in_its_range() -> None:
@@ -101,4 +185,4 @@ def test_a_point_is_the_place_of_each_value_in_its_range() -> None:
         },
     )  # fmt: skip
     point = Racer.of(trial, sign=1, longest=1).point
-    assert point == {"rate": pytest.approx(0.5), "epochs": 0.5, "batch": 8, "one": 0.0}
+    assert point == {"rate": pytest.approx(0.5), "epochs": 0.5, "batch": "8", "one": 0.0}

@@ -5,12 +5,21 @@ from __future__ import annotations
 import os
 import signal
 import time
+from collections.abc import Iterator
 
 import pytest
 
 from sweep.errors import STOPPED_AT_ONCE, UserError, reported
 from sweep.study.interrupts import as_one_error
 from sweep.study.signals import stop_on_signals
+
+
+@pytest.fixture(autouse=True)
+def terminal() -> Iterator[None]:
+    """Tests may be started by `nohup`, which ignores SIGHUP."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])

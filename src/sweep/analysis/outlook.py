@@ -14,7 +14,7 @@ from sweep.records.counted import counting
 from sweep.records.trial import Cost, TrialRecord, total
 from sweep.search import stopping
 from sweep.search.gain import LEAST_SCORES, LEAST_TRIALS
-from sweep.search.racing import BUDGET
+from sweep.search.racing_budget import racing_budget
 
 Pays = Literal["likely", "possible", "unlikely", "unknown"]
 
@@ -141,8 +141,7 @@ def _steps_left(facts: Facts, begun: Sequence[TrialRecord], spent: Cost) -> floa
     waiting = sum(trial.total_steps - trial.outcome.cost.steps for trial in facts.paused_records)
     if facts.study.pruner != "racing":
         return waiting
-    budget = float(facts.study.pruner_options.get("budget") or BUDGET)
-    allowed = budget * sum(trial.total_steps for trial in begun) - spent.steps
+    allowed = racing_budget(facts.study) * sum(trial.total_steps for trial in begun) - spent.steps
     return max(min(waiting, allowed), 0.0)
 
 

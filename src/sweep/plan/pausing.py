@@ -10,7 +10,7 @@ from sweep.config.schema import Config, StudyConfig
 from sweep.config.settings import TrainSettings
 from sweep.config.space import Space
 from sweep.search.pruners import never_stopped, promotes, trials_of_each
-from sweep.search.racing import BUDGET
+from sweep.search.racing_budget import racing_budget
 
 # Validation rows that scores need for trials to be paused soon after their beginnings. On fewer,
 # the first evaluations say nothing about the last ones (`benchmarks/five_knobs.py`).
@@ -45,7 +45,7 @@ def trained_part(corners: Sequence[Config], space: Space, scored: int) -> float:
     if not _some_paused(corners, space, scored):
         return 1.0
     most = trials_of_each(study, space)
-    return max(float(study.pruner_options.get("budget") or BUDGET), never_stopped(study, most) / most)
+    return max(racing_budget(study), never_stopped(study, most) / most)
 
 
 def _some_paused(corners: Sequence[Config], space: Space, scored: int) -> bool:

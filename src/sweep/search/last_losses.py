@@ -21,14 +21,18 @@ from sweep.search.racer import Racer
 
 Floats = npt.NDArray[np.float64]
 
-# The deviations of the parts of a prediction, in units of the deviation of all logarithms of
-# losses, and the lengths over which they change, in those of sums of rates and in the unit cube.
+# Standard deviations of the parts of a prediction, in units of that of all log losses. Lengths are
+# in logarithms of sums of rates, `_NEAR_POINTS` in the unit cube.
 _LEVEL, _SLOPE, _NOISE = 3.0, 0.7, 0.05
 _SHARED, _SHARED_LENGTH = 1.0, 1.2
 _NEAR, _NEAR_LENGTH, _NEAR_POINTS = 0.5, 1.5, 0.5
 _OWN, _OWN_LENGTH = 0.5, 2.0
 _LEAST = 1e-9  # a loss, a sum of rates
-_MOST = 1000  # evaluations; of more, the first and the last one of each trial count
+_MOST = 1000  # evaluations that a prediction learns from
+# A log loss counts as no more than the median of the first ones and this, or so many of their
+# median absolute deviations.
+_DIVERGED, _DIVERGED_DEVIATIONS = log(2), 4.0
+_DECIMALS = 9  # of a mean; equal trials differ by rounding in those that follow
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,38 +52,73 @@ class _Evaluations:
     learnt: Floats
 
 
+def log_loss(score: float) -> float:
+    """Return the logarithm of a loss that is given negated, as a score."""
+    return log(max(-score, _LEAST))
+
+
 def last_losses(racers: Sequence[Racer]) -> dict[int, LastLoss]:
     """Return the predicted last loss of each unfinished racer by its number. A racer whose last
     evaluation has no finite loss has none."""
     found = [racer for racer in racers if racer.steps and isfinite(racer.scores[-1])]
-    asked = [place for place, racer in enumerate(found) if racer.unfinished]
-    if not asked:
+    if not any(racer.unfinished for racer in found):
         return {}
-    known = [(place, at) for place, racer in enumerate(found) for at in _evaluations(racer, few=False)]
-    if len(known) > _MOST:
-        known = [(place, at) for place, racer in enumerate(found) for at in _evaluations(racer, few=True)]
-    rates = [racer.rates for racer in found]
-    # Without the sums of the rates, equal rates are supposed.
-    sums = [racer.length if None in rates else racer.rates or _LEAST for racer in found]
-    logs = np.log(np.maximum(np.array(sums, dtype=np.float64), _LEAST))
+    lessons = _lessons(found)
+    learners = [racer for racer, _ in lessons]
+    numbers = {racer.number for racer in learners}
+    found = [*learners, *(racer for racer in found if racer.number not in numbers)]
+    asked = [place for place, racer in enumerate(found) if racer.unfinished]
+    known = [(place, at) for place, (_, evaluations) in enumerate(lessons) for at in evaluations]
+    logs = _rate_sums(found)
     shares = np.array([log(found[place].progress[at]) for place, at in known])
-    losses = np.array([log(max(-found[place].scores[at], _LEAST)) for place, at in known])
+    losses = np.array([log_loss(found[place].scores[at]) for place, at in known])
     trials = np.array([place for place, _ in known])
     middle = float((logs[trials] + shares).mean())
     means, deviations = _predicted(
-        _Evaluations(trials, logs[trials] + shares - middle), losses,
-        _Evaluations(np.array(asked), logs[asked] - middle), _distances([racer.point for racer in found]),
+        _Evaluations(trials, logs[trials] + shares - middle), np.minimum(losses, _highest(learners)),
+        _Evaluations(np.array(asked), logs[asked] - middle), _distances([racer.point for racer in found], len(learners)),
     )  # fmt: skip
     return {
-        found[place].number: LastLoss(float(mean), float(deviation))
+        found[place].number: LastLoss(round(float(mean), _DECIMALS), float(deviation))
         for place, mean, deviation in zip(asked, means, deviations, strict=True)
     }
 
 
-def _evaluations(racer: Racer, *, few: bool) -> list[int]:
-    """Return the places of the racer's evaluations with finite losses; a `few` of them."""
-    finite = [place for place, score in enumerate(racer.scores) if isfinite(score)]
-    return sorted({finite[0], finite[-1]}) if few else finite
+def _rate_sums(racers: Sequence[Racer]) -> Floats:
+    """Return the logarithms of the sums of the learning rates over the whole schedules. Where not
+    all sums are known, equal rates are supposed."""
+    rates = [racer.rates for racer in racers]
+    sums = [racer.length if None in rates else racer.rates or _LEAST for racer in racers]
+    return np.log(np.maximum(np.array(sums, dtype=np.float64), _LEAST))
+
+
+def _lessons(racers: Sequence[Racer]) -> list[tuple[Racer, list[int]]]:
+    """Return the racers to learn from, each with the places of its evaluations that count.
+
+    All with finite losses count if they are `_MOST` at most. Of more, the first and the last one of
+    each racer count, or the last one alone, or the last ones of so many racers: those that have
+    completed or run, and an even choice of the others."""
+    finite = [[at for at, score in enumerate(racer.scores) if isfinite(score)] for racer in racers]
+    for counted in (finite, [sorted({places[0], places[-1]}) for places in finite]):
+        if sum(map(len, counted)) <= _MOST:
+            return list(zip(racers, counted, strict=True))
+    first = _evenly([racer for racer in racers if racer.complete or racer.running], _MOST)
+    others = [racer for racer in racers if not (racer.complete or racer.running)]
+    return [(racer, [len(racer.scores) - 1]) for racer in (*first, *_evenly(others, _MOST - len(first)))]
+
+
+def _evenly(racers: Sequence[Racer], most: int) -> list[Racer]:
+    """Return all racers, or `most` of them at even distances."""
+    count = min(most, len(racers))
+    return [racers[place * len(racers) // count] for place in range(count)]
+
+
+def _highest(racers: Sequence[Racer]) -> float:
+    """Return the highest log loss that counts. One diverging trial would bend the curve that all
+    share, and raise the unit of all deviations."""
+    firsts = np.array([log_loss(next(filter(isfinite, racer.scores))) for racer in racers])
+    middle = np.median(firsts)
+    return float(middle + max(_DIVERGED, _DIVERGED_DEVIATIONS * np.median(abs(firsts - middle))))
 
 
 def _predicted(known: _Evaluations, losses: Floats, asked: _Evaluations, distances: Floats) -> tuple[Floats, Floats]:
@@ -111,17 +150,18 @@ def _kernel(one: _Evaluations, other: _Evaluations, distances: Floats) -> Floats
     return found
 
 
-def _distances(points: Sequence[Mapping[str, object]]) -> Floats:
-    """Return the squared distance of each two points in the unit cube. Different choices are 1
-    apart, and so are keys that only one of two points has."""
-    found = np.zeros((len(points), len(points)))
+def _distances(points: Sequence[Mapping[str, float | str]], learners: int) -> Floats:
+    """Return the squared distances in the unit cube from the first points, those of the
+    `learners`, to all points. Different choices are 1 apart, and so are keys that only one of two
+    points has."""
+    found = np.zeros((learners, len(points)))
     for key in dict.fromkeys(key for point in points for key in point):
         values = [point.get(key) for point in points]
-        if all(isinstance(value, float) for value in values):
-            numbers = np.array(values, dtype=np.float64)
-            found += (numbers[:, None] - numbers[None, :]) ** 2
-        else:
-            known: dict[str, int] = {}
-            names = np.array([known.setdefault(repr(value), len(known)) for value in values])
-            found += names[:, None] != names[None, :]
+        places = np.array([value if isinstance(value, float) else 0.0 for value in values])
+        # One kind for each choice, one for all numbers in the range, and one for no value.
+        known: dict[object, int] = {}
+        names = [float if isinstance(value, float) else value for value in values]
+        kinds = np.array([known.setdefault(name, len(known)) for name in names])
+        gaps = (places[:learners, None] - places[None, :]) ** 2
+        found += np.maximum(gaps, kinds[:learners, None] != kinds[None, :])
     return found

@@ -24,7 +24,8 @@ class Racer:
     The scores are the losses, negated, where all evaluations have one (`by_loss`), and otherwise
     those that were reported; `reported` are always the latter. `length` is that of its schedule in
     report steps, and `rates` the sum of its learning rates over the schedule, None where it is not
-    known. `point` has its searched values: numbers from 0 to 1 within their ranges, and choices.
+    known. `point` has its searched values: numbers from 0 to 1 within their ranges, and the names of
+    choices.
     """
 
     number: int
@@ -38,7 +39,7 @@ class Racer:
     running: bool
     by_loss: bool
     rates: float | None = None
-    point: Mapping[str, object] = field(default_factory=dict)
+    point: Mapping[str, float | str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, trial: FrozenTrial, *, sign: int, longest: int) -> Racer:
@@ -126,11 +127,11 @@ def lead(one: Racer, other: Racer, *, late: float = 1.0) -> float | None:
     return 0.0 if mine == theirs else mine - theirs
 
 
-def _place(value: object, domain: BaseDistribution) -> object:
-    """Return where a number is in its range, on the logarithmic scale if the range has that; a
-    choice is returned as it is."""
+def _place(value: object, domain: BaseDistribution) -> float | str:
+    """Return where a number is in its range, on the logarithmic scale if the range has that. A
+    choice is named, since a number among choices has no place in a range."""
     if isinstance(domain, CategoricalDistribution):
-        return value
+        return repr(value)
     assert isinstance(domain, FloatDistribution | IntDistribution) and isinstance(value, int | float)
     low, high, place = (log(one) if domain.log else float(one) for one in (domain.low, domain.high, value))
     return (place - low) / (high - low) if high > low else 0.0

@@ -5,20 +5,20 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import replace
-from math import ceil, inf, log
+from math import ceil, inf
 
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from sweep.search.last_losses import last_losses
+from sweep.search.last_losses import last_losses, log_loss
 from sweep.search.promotion import Decision, PromotingPruner
 from sweep.search.racer import Racer, lead
+from sweep.search.racing_budget import BUDGET
 from sweep.search.ranking import Ranking
 from sweep.search.stopping_race import FINALISTS, StoppingRace
 
-BUDGET = 0.3
-_AT_ONCE = 0.5  # of the rows that are left, for trials that begin before others have shown their curves
-_HOPELESS = 1.0  # deviations of a predicted loss: a trial that is worse by more trains no further
+_SHARE_AT_ONCE = 0.5  # of the rows that are left: the most that trials which train together may take
+_HOPELESS_DEVIATIONS = 1.0  # of a predicted loss: a trial that is worse by more trains no further
 # Where trials are compared by their scores:
 OPENING, _SECOND = 0.03, 0.3  # progress
 _LATE = 0.5  # the progress from which scores are compared instead of losses
@@ -35,8 +35,9 @@ class RacingPruner(PromotingPruner):
        Those that train together get half of the rows that are left; the others are chosen when
        the first ones have shown how their curves go on.
     3. Each further evaluation corrects the predictions. A trial that is not among those any more
-       pauses again, and another one goes on in its place. A trial whose predicted loss is higher
-       by more than its deviation than the least of the completed trials trains no further.
+       pauses again, and another one goes on in its place. A trial trains no further if its
+       predicted loss is higher than the lowest loss of any completed trial, by more than the
+       deviation of the prediction.
 
     At least `finalists` trials complete whatever they cost. Trials that cannot be paused are
     stopped for good by the rule of `StoppingRace`, to which `min_resource` belongs.
@@ -92,7 +93,7 @@ class RacingPruner(PromotingPruner):
 
     def _opening_of(self, racers: Sequence[Racer]) -> float:
         """Return the progress of the opening. A first evaluation is enough for a prediction."""
-        return self._opening or (0.0 if _by_loss(racers) else OPENING)
+        return self._opening or (0.0 if _have_losses(racers) else OPENING)
 
     def _candidates(self, racers: Sequence[Racer], asking: int | None = None, *, new: bool) -> list[int]:
         """Return the paused trials that may train now, the best first. The one that is `asking`
@@ -101,18 +102,17 @@ class RacingPruner(PromotingPruner):
         unopened = [racer for racer in racers if racer.unfinished and (not racer.steps or racer.reached < opening)]
         if new or unopened:
             return [racer.number for racer in unopened if racer.paused]
-        return self._by_prediction(racers, asking) if _by_loss(racers) else self._by_score(racers, asking)
+        return self._by_prediction(racers, asking) if _have_losses(racers) else self._by_score(racers, asking)
 
     def _by_prediction(self, racers: Sequence[Racer], asking: int | None) -> list[int]:
         predicted = last_losses(racers)
-        least = min((log(max(-max(racer.scores), 1e-9)) for racer in racers if racer.complete), default=inf)
-        hopeless = {
-            racer.number for racer in racers
-            if (loss := predicted.get(racer.number)) is None or loss.mean - _HOPELESS * loss.deviation > least
-        }  # fmt: skip
+        # The lowest loss of any evaluation, though the last one is predicted.
+        least = min((log_loss(max(racer.scores)) for racer in racers if racer.complete and racer.steps), default=inf)
         means = {number: loss.mean for number, loss in predicted.items()}
+        lowest = {number: loss.mean - _HOPELESS_DEVIATIONS * loss.deviation for number, loss in predicted.items()}
+        hopeless = {racer.number for racer in racers if racer.number not in lowest or lowest[racer.number] > least}
         order = sorted(racers, key=lambda racer: (means.get(racer.number, inf), racer.number))
-        return self._finals(order, hopeless, asking, at_once=_AT_ONCE if asking is None else 1.0)
+        return self._finals(order, hopeless, asking, at_once=_SHARE_AT_ONCE if asking is None else 1.0)
 
     def _by_score(self, racers: Sequence[Racer], asking: int | None) -> list[int]:
         order = self._rankings[min(racer.number for racer in racers)].of(racers)
@@ -131,8 +131,8 @@ class RacingPruner(PromotingPruner):
         given order, without those that are `beaten`. Trials that train together get no more than
         the share `at_once` of the rows that the budget has left; one may always train.
 
-        If `finalists` do not complete so, others follow: the one that is `asking` first, unless it
-        has come to the opening only, and those that are beaten last."""
+        If fewer than `finalists` complete so, others follow: first the one that is `asking`, if it
+        went on after the opening; those that are `beaten` come last."""
         budget = self._budget * sum(racer.length for racer in order) * max(1.0, self._trials / len(order))
         left = budget - sum(racer.trained for racer in order)
         promised = sum(racer.left for racer in order if racer.running)
@@ -154,7 +154,7 @@ def _is_behind(racer: Racer, best: Racer) -> bool:
     return racer.went_on(_SECOND) and (lead(racer, best, late=_LATE) or 0.0) < 0
 
 
-def _by_loss(racers: Sequence[Racer]) -> bool:
+def _have_losses(racers: Sequence[Racer]) -> bool:
     return all(racer.by_loss for racer in racers)
 
 

@@ -13,10 +13,10 @@ class Ranking:
     Of racers that are equal in that, the one with the lower number is first. A pair that cannot be
     compared counts half for each.
 
-    Who is ahead is no order: of three racers each may be ahead of another one, since each pair is
-    compared at its own progress. All pairs therefore count. A ranking remembers what they came to,
-    and compares only those of racers with other evaluations than at the last call: the first call
-    takes n (n - 1) / 2 comparisons of n racers, and one after a single evaluation 2 (n - 1).
+    Being ahead is not transitive: each pair is compared at its own progress. All pairs therefore
+    count. A ranking remembers what they came to, and compares only those of racers with other
+    evaluations than at the last call: the first call takes n (n - 1) / 2 comparisons of n racers,
+    and one after a single evaluation 2 (n - 1).
     """
 
     def __init__(self) -> None:

@@ -29,8 +29,8 @@ class Training:
 @dataclass(slots=True)
 class TimeLeft:
     """Counts what this process trains from its first training on. `groups` is the number of
-    values that `study.compare_by` compares, 1 without it. `part` is that of all trials' training
-    which a pruner that pauses them allows, 1 where none is paused."""
+    values that `study.compare_by` compares, 1 without it. `part` is the share of all trials'
+    training that a pruner which pauses them allows at most, 1 where none is paused."""
 
     study: StudyConfig
     groups: int = 1
