@@ -165,9 +165,9 @@ def test_a_loss_that_is_no_number_comes_last_but_one_trial_completes() -> None:
 
 def test_a_completed_trial_without_scores_is_no_measure() -> None:
     """A trial of an earlier version, or one that another program added, may have none."""
-    race = by_loss(1.0, 3.0)
+    race = by_loss(1.0, 3.0, 9.0, 2.0)
     race.study.add_trial(optuna.trial.create_trial(value=0.5))
-    assert race.promote() == 1
+    assert race.promote() == 2
 
 
 def test_a_pair_is_compared_at_the_furthest_progress_of_both() -> None:

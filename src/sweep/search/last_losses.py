@@ -95,8 +95,8 @@ def _rate_sums(racers: Sequence[Racer]) -> Floats:
 def _lessons(racers: Sequence[Racer]) -> list[tuple[Racer, list[int]]]:
     """Return the racers to learn from, each with the places of its evaluations that count.
 
-    All with finite losses count if they are `_MOST` at most. Of more, the first and the last one of
-    each racer count, or the last one alone, or the last ones of so many racers: those that have
+    All with finite losses count if they are `_MOST` at most. Of more, the first and the last one
+    of each racer count, or the last one alone, or the last ones of so many racers: those that have
     completed or run, and an even choice of the others."""
     finite = [[at for at, score in enumerate(racer.scores) if isfinite(score)] for racer in racers]
     for counted in (finite, [sorted({places[0], places[-1]}) for places in finite]):

@@ -24,8 +24,8 @@ class Racer:
     The scores are the losses, negated, where all evaluations have one (`by_loss`), and otherwise
     those that were reported; `reported` are always the latter. `length` is that of its schedule in
     report steps, and `rates` the sum of its learning rates over the schedule, None where it is not
-    known. `point` has its searched values: numbers from 0 to 1 within their ranges, and the names of
-    choices.
+    known. `point` has its searched values: numbers from 0 to 1 within their ranges, and the
+    names of choices.
     """
 
     number: int
