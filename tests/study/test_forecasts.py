@@ -260,7 +260,7 @@ class _SameDevice:
     def __init__(self, facts: MemoryFacts) -> None:
         self.facts = facts
 
-    def sharing(self) -> int:
+    def workers_on_host(self) -> int:
         return self.facts.workers
 
     def ask(self, question: object, workers: int) -> MemoryFacts:

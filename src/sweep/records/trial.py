@@ -330,8 +330,8 @@ class TrialRecord:
     `used` are those of the plan; `place` is the place of the point in the order of the study,
     which a retried point keeps (None in older records). The pruner paused the trial `pauses`
     times and promoted it `promotions` times: one pause more than promotions ended it. `measured`
-    are the values that `study.limits` is about, by name, as far as they are known. `ended_as` counts
-    the trials of the study as they end, from 1, whatever the clock says; 0 in older records.
+    are the values that `study.limits` is about, by name, as far as they are known. `ended_as`
+    counts the trials of the study as they end, from 1, by no clock; 0 in older records.
     """
 
     number: int

@@ -40,9 +40,9 @@ def open_storage(address: str) -> RDBStorage:
     """Return the storage at an address; SQLite with a write-ahead log.
 
     A trial commits at its start, each evaluation and its end. Without the log, each commit waits
-    for the disk several times, which takes as long as training a small head. Every commit still reaches the disk, so
-    that the study and the records agree after a crash. A connection to a server is tried before
-    it is used: one that the server closed in the meantime is replaced.
+    for the disk several times, which takes as long as training a small head. Every commit still
+    reaches the disk, so that the study and the records agree after a crash. A connection to a
+    server is tried before it is used: one that the server closed in the meantime is replaced.
 
     Raises one of `STORAGE_ERRORS`.
     """
