@@ -19,7 +19,6 @@ trial as far as the opening of racing by rungs first.
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -31,8 +30,7 @@ from benchmarks.curves import Curve, Table
 from benchmarks.five_knob_tables import RECIPES, read, record, recorded
 from benchmarks.promoting import FreezeThaw, PromotionAsha, RungRace
 from benchmarks.replay import WITHIN, Policy, Replayed, replay
-from benchmarks.table import RESULTS
-from sweep.provenance import machine, now, package_versions
+from benchmarks.table import RESULTS, write
 from sweep.search.racing import OPENING
 from sweep.search.stopping_race import StoppingRace
 
@@ -147,11 +145,7 @@ def _print(name: str, found: Sequence[Measured]) -> None:
 
 
 def _publish(found: Sequence[Measured]) -> None:
-    whole = {
-        "benchmark": "five_knobs", "date": now(), "machine": machine(), "versions": package_versions(),
-        "rules": [asdict(one) for one in found],
-    }  # fmt: skip
-    (RESULTS / "five_knobs.json").write_text(json.dumps(whole, indent=1) + "\n")
+    write(RESULTS / "five_knobs.json", {"rules": [asdict(one) for one in found]})
 
 
 def main() -> None:

@@ -22,7 +22,6 @@ those that run then are finished, so that it saves less and misses less.
 from __future__ import annotations
 
 import argparse
-import json
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -32,9 +31,8 @@ from statistics import mean
 from benchmarks import five_knobs
 from benchmarks.curves import Table, read, recorded
 from benchmarks.replay import WITHIN, Policy, Replayed, replay
-from benchmarks.table import RESULTS
+from benchmarks.table import RESULTS, write
 from sweep.config.schema import PrunerName, SamplerName
-from sweep.provenance import machine, now, package_versions
 from sweep.search.distributions import distribution
 from sweep.search.gain import Gain, expected_gain
 from sweep.search.score_error import standard_error
@@ -254,11 +252,8 @@ def _show(sampler: str, pruner: str, estimates: Sequence[Estimated], stops: Sequ
 
 
 def _write(estimates: Sequence[Estimated], stops: Sequence[Stopped]) -> None:
-    whole = {
-        "benchmark": "outlook", "date": now(), "machine": machine(), "versions": package_versions(),
-        "estimates": [asdict(one) for one in estimates], "rules": [asdict(one) for one in stops],
-    }  # fmt: skip
-    (RESULTS / "outlook.json").write_text(json.dumps(whole, indent=1) + "\n")
+    found = {"estimates": [asdict(one) for one in estimates], "rules": [asdict(one) for one in stops]}
+    write(RESULTS / "outlook.json", found)
 
 
 if __name__ == "__main__":

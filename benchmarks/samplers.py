@@ -16,18 +16,17 @@ seed, and the tables have not many more points.
 from __future__ import annotations
 
 import argparse
-import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from itertools import chain
 from math import sqrt
 from statistics import mean, stdev
 from typing import get_args
 
 from benchmarks.curves import Table, read, recorded
 from benchmarks.replay import Policy, Replayed, replay
-from benchmarks.table import RESULTS
+from benchmarks.table import RESULTS, write
 from sweep.config.schema import PrunerName, SamplerName
-from sweep.provenance import machine, now, package_versions
 from sweep.search.stopping_race import StoppingRace
 
 TRIALS = (10, 16)
@@ -88,18 +87,19 @@ def main() -> None:
     given = parser.parse_args()
     if given.seeds < 2:
         parser.error("--seeds must be at least 2: the error of a mean comes from their spread")
+    measured = (measure(read(name), seeds=given.seeds, samplers=given.samplers) for name in given.tables)
+    show("samplers", chain.from_iterable(measured))
+
+
+def show(benchmark: str, measured: Iterable[Measured]) -> None:
+    """Print a line of a table for each, as it comes, and write all of them."""
     found = []
     print("| table, trials | slots | pruner | sampler | best | rows saved | trials' worth of rows until random's |")
     print("|---|---|---|---|---|---|---|")
-    for name in given.tables:
-        for one in measure(read(name), seeds=given.seeds, samplers=given.samplers):
-            print(one.line(), flush=True)
-            found.append(one)
-    whole = {
-        "benchmark": "samplers", "date": now(), "machine": machine(), "versions": package_versions(),
-        "samplers": [asdict(one) for one in found],
-    }  # fmt: skip
-    (RESULTS / "samplers.json").write_text(json.dumps(whole, indent=1) + "\n")
+    for one in measured:
+        print(one.line(), flush=True)
+        found.append(one)
+    write(RESULTS / f"{benchmark}.json", {"samplers": [asdict(one) for one in found]})
 
 
 if __name__ == "__main__":

@@ -14,9 +14,8 @@ random points without a pruner, in trials at full length. A search that never ha
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
+from itertools import chain
 from statistics import mean
 
 from optuna.pruners import BasePruner
@@ -24,11 +23,9 @@ from optuna.pruners import BasePruner
 from benchmarks.curves import Table
 from benchmarks.five_knob_tables import read, recorded
 from benchmarks.replay import Policy, replay
-from benchmarks.samplers import Measured
+from benchmarks.samplers import Measured, show
 from benchmarks.surrogate import surrogate
-from benchmarks.table import RESULTS
 from sweep.config.schema import PrunerName, SamplerName
-from sweep.provenance import machine, now, package_versions
 from sweep.search.stopping_race import StoppingRace
 
 TABLES = ("semeval_quickstart", "banking77_five_knobs")
@@ -57,20 +54,12 @@ def main() -> None:
     parser.add_argument("--tables", nargs="+", choices=recorded(), default=list(TABLES))
     parser.add_argument("--seeds", type=int, default=20)
     given = parser.parse_args()
-    found = []
-    print("| table, trials | slots | pruner | sampler | best | rows saved | trials' worth of rows until random's |")
-    print("|---|---|---|---|---|---|---|")
-    for name in given.tables:
-        table = read(name)
-        for points, trials in ((table, 16), (surrogate(table, points=POINTS), 32)):
-            for one in measure(points, trials=trials, seeds=given.seeds):
-                print(one.line(), flush=True)
-                found.append(one)
-    whole = {
-        "benchmark": "samplers_racing", "date": now(), "machine": machine(), "versions": package_versions(),
-        "samplers": [asdict(one) for one in found],
-    }  # fmt: skip
-    (RESULTS / "samplers_racing.json").write_text(json.dumps(whole, indent=1) + "\n")
+    show("samplers_racing", chain.from_iterable(_of(read(name), given.seeds) for name in given.tables))
+
+
+def _of(table: Table, seeds: int) -> Iterator[Measured]:
+    yield from measure(table, trials=16, seeds=seeds)
+    yield from measure(surrogate(table, points=POINTS), trials=32, seeds=seeds)
 
 
 if __name__ == "__main__":

@@ -20,7 +20,6 @@ trials stood still after an evaluation until the best of them go on. Samplers ar
 from __future__ import annotations
 
 import argparse
-import json
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -32,9 +31,8 @@ from optuna.pruners import BasePruner
 
 from benchmarks.curves import TABLES, Table, read, record, recorded
 from benchmarks.replay import WITHIN, Policy, Replayed, replay
-from benchmarks.table import RESULTS
+from benchmarks.table import RESULTS, write
 from sweep.config.schema import PrunerName
-from sweep.provenance import machine, now, package_versions
 from sweep.search.stopping_race import StoppingRace
 
 WANTED = 0.83
@@ -178,11 +176,8 @@ def _print(found: Sequence[Measured]) -> None:
 
 def _publish(found: Sequence[Measured]) -> None:
     """Write the results, and print a line for each policy that reaches the wanted numbers."""
-    whole = {
-        "benchmark": "search_efficiency", "date": now(), "machine": machine(), "versions": package_versions(),
-        "wanted": {"saved": WANTED, "within": WITHIN}, "policies": [asdict(one) for one in found],
-    }  # fmt: skip
-    (RESULTS / "search_efficiency.json").write_text(json.dumps(whole, indent=1) + "\n")
+    whole = {"wanted": {"saved": WANTED, "within": WITHIN}, "policies": [asdict(one) for one in found]}
+    write(RESULTS / "search_efficiency.json", whole)
     reached = [one for one in found if one.saved >= WANTED and one.regret_median <= WITHIN]
     wanted = f"{100 * WANTED:.0f} % fewer rows and a median seed within {100 * WITHIN:.1f} points"
     print(f"\nwanted, {wanted}: {len(reached)} of {len(found)}")

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from benchmarks.curves import Curve, Table
-from sweep.config.domains import Choices, Range
+from benchmarks.random_values import drawn
 from sweep.config.schema import Scalar
 from sweep.config.steps import warmup_steps
 from sweep.search.progress import progress
@@ -72,7 +72,7 @@ def surrogate(table: Table, *, points: int, seed: int = 0) -> Table:
     model, draw, error = Surrogate(table), Random(seed), pstdev(errors(table))
     found = []
     for _ in range(points):
-        curve = model.curve({one.key: _drawn(one.domain, draw) for one in table.space})
+        curve = model.curve({one.key: drawn(one.domain, draw) for one in table.space})
         shift = draw.gauss(0, error)
         found.append(replace(curve, scores=tuple(score + shift for score in curve.scores)))
     longest = max((curve.at for curve in found), key=lambda at: at[-1])
@@ -108,13 +108,3 @@ def _fitted(rows: Any, values: Sequence[float]) -> GaussianProcessRegressor:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # what has no effect gets the longest length
         return GaussianProcessRegressor(kernel, normalize_y=True).fit(rows, np.asarray(values))
-
-
-def _drawn(domain: Range | Choices, draw: Random) -> Scalar:
-    if isinstance(domain, Choices):
-        return draw.choice(domain.values)
-    if domain.whole:
-        return draw.randint(int(domain.low), int(domain.high))
-    if domain.log:
-        return float(np.exp(draw.uniform(log(domain.low), log(domain.high))))
-    return draw.uniform(domain.low, domain.high)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 from sweep.provenance import machine, now, package_versions
 
@@ -42,9 +43,15 @@ def publish(benchmark: str, rows: Sequence[Row], notes: dict[str, float | str] |
         print(f"{name}: {value:.3f}" if isinstance(value, float) else f"{name}: {value}")
     versions = package_versions()
     print("versions: " + ", ".join(f"{name} {version}" for name, version in versions.items() if name in SHOWN))
-    RESULTS.mkdir(exist_ok=True)
-    found = {
-        "benchmark": benchmark, "date": now(), "machine": machine(),
-        "versions": versions, "rows": [asdict(row) | {"median": row.median} for row in rows], "notes": notes or {},
+    found = {"rows": [asdict(row) | {"median": row.median} for row in rows], "notes": notes or {}}
+    write(RESULTS / f"{benchmark}.json", found, indent=2)
+
+
+def write(file: Path, found: Mapping[str, Any], *, benchmark: str = "", indent: int = 1) -> None:
+    """Write what a benchmark found, with its name (that of the file unless given), date, machine
+    and versions."""
+    whole = {
+        "benchmark": benchmark or file.stem, "date": now(), "machine": machine(), "versions": package_versions(), **found,
     }  # fmt: skip
-    (RESULTS / f"{benchmark}.json").write_text(json.dumps(found, indent=2) + "\n")
+    file.parent.mkdir(exist_ok=True)
+    file.write_text(json.dumps(whole, indent=indent) + "\n")

@@ -27,19 +27,18 @@ import random
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from math import exp, log
 from pathlib import Path
 from statistics import median
 
 from benchmarks.curves import of_first_intents
 from benchmarks.process import run
+from benchmarks.random_values import drawn
 from benchmarks.sides import enqueued
-from benchmarks.table import RESULTS
+from benchmarks.table import RESULTS, write
 from sweep.config.domains import Choices, Range
 from sweep.config.folders import sweeps_dir
 from sweep.config.schema import Scalar
 from sweep.config.space import Space, load
-from sweep.provenance import machine, now, package_versions
 from sweep.records.store import Store
 
 OURS = "sweep"
@@ -65,18 +64,12 @@ class Winner:
 def random_points(space: Space, count: int, seed: int) -> list[Point]:
     """Return random points of a space without conditions."""
     draw = random.Random(seed)
-    return [{one.key: _drawn(one.domain, draw) for one in space} for _ in range(count)]
+    return [{one.key: _short(one.domain, draw) for one in space} for _ in range(count)]
 
 
-def _drawn(domain: Range | Choices, draw: random.Random) -> Scalar:
-    if isinstance(domain, Choices):
-        return draw.choice(domain.values)
-    if domain.whole:
-        return draw.randint(int(domain.low), int(domain.high))
-    drawn = (
-        exp(draw.uniform(log(domain.low), log(domain.high))) if domain.log else draw.uniform(domain.low, domain.high)
-    )
-    return float(f"{drawn:.4g}")
+def _short(domain: Range | Choices, draw: random.Random) -> Scalar:
+    found = drawn(domain, draw)
+    return float(f"{found:.4g}") if isinstance(domain, Range) and not domain.whole else found
 
 
 def compared(found: Sequence[Winner]) -> list[Winner]:
@@ -169,11 +162,9 @@ def _written(winners: Sequence[Winner], given: argparse.Namespace) -> list[Winne
     former = json.loads(file.read_text()) if file.exists() else {"trials": None}
     kept = former["winners"] if former["trials"] == given.trials else []
     every = sorted([*(Winner(**one) for one in kept if one["seed"] not in seeds), *winners], key=lambda one: one.seed)
-    whole = {
-        "benchmark": "time_to_winner", "date": now(), "machine": machine(), "versions": package_versions(),
-        "trials": given.trials, "winners": [asdict(one) for one in every], "ratios": dict(ratios(every)), "promised": PROMISED,
-    }  # fmt: skip
-    file.write_text(json.dumps(whole, indent=1) + "\n")
+    winners_of_all = [asdict(one) for one in every]
+    whole = {"trials": given.trials, "winners": winners_of_all, "ratios": dict(ratios(every)), "promised": PROMISED}
+    write(file, whole, benchmark="time_to_winner")
     return every
 
 
