@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from sweep.analysis.facts import Facts
 from sweep.config.limits import LATENCY, PEAKS, excess
+from sweep.records.counted import counts
 from sweep.records.trial import Failed, FailureReason, TrialRecord
 
 
@@ -52,11 +53,7 @@ def limits(facts: Facts) -> Limits | None:
     wanted = facts.study.limits
     if not wanted:
         return None
-    rows = tuple(
-        _limited(trial, wanted)
-        for trial in facts.trials
-        if not (isinstance(trial.outcome, Failed) and trial.outcome.again)
-    )
+    rows = tuple(_limited(trial, wanted) for trial in facts.trials if counts(trial.outcome))
     beyond = [row for row in rows if row.excess and row.state == FailureReason.INFEASIBLE]
     nearest = min(beyond, key=lambda row: max(row.excess.values()), default=None)
     return Limits(

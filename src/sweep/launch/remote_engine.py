@@ -30,6 +30,7 @@ from sweep.launch.port import GATHERED
 from sweep.launch.sharing import Load, may_have
 from sweep.launch.team import Brought, Heard, Joined, Lost, Member, Severed, Team
 from sweep.launch.worker import unpack
+from sweep.records.counted import counts
 from sweep.records.device_time import DeviceTime
 from sweep.records.snapshot import Snapshot
 from sweep.records.trial import (
@@ -245,7 +246,7 @@ class _Run:
         trial = hand.trials.pop(key)
         hand.verdicts.pop(key, None)
         hand.load.ended()
-        if self.points is not None and isinstance(outcome, Failed) and outcome.again:
+        if self.points is not None and not counts(outcome):
             self.points += 1  # it may go on
         self._look_again()
         self.on_end(trial.plan, outcome)

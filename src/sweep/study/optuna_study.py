@@ -18,6 +18,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from sweep.config.schema import Scalar, StudyConfig
 from sweep.config.space import Space
+from sweep.records.counted import counts
 from sweep.records.store import Store
 from sweep.records.trial import Completed, Failed, Outcome, Pruned, outcome_value
 from sweep.records.warm_start import WarmRun
@@ -246,7 +247,7 @@ class OptunaStudy:
             return self._end(trial, outcome)
 
         self._write(ended, already=told)
-        if not (isinstance(outcome, Failed) and outcome.again):
+        if counts(outcome):
             self.counting.add(trial.number)
 
     def _end(self, trial: Trial, outcome: Outcome) -> bool:

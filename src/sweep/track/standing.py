@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from sweep.config.schema import StudyConfig
-from sweep.records.trial import Failed, Metrics, Step, TrialPlan, TrialRecord, ranked
+from sweep.records.counted import counts
+from sweep.records.trial import Metrics, Step, TrialPlan, TrialRecord, ranked
 from sweep.track.tracker import JobType
 
 DEVICE_HOURS = "study/device_hours"
@@ -76,7 +77,7 @@ class Standing:
 
     def ended(self, record: TrialRecord) -> bool:
         """Count a trial that has ended. Return whether it is the best so far."""
-        if isinstance(record.outcome, Failed) and record.outcome.again:
+        if not counts(record.outcome):
             self._stopped += 1
             return False
         self._states[record.state] += 1
