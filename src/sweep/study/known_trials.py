@@ -119,24 +119,25 @@ class KnownTrials(_CachedStorage):
         self._keep(trial)
 
     def set_trial_user_attr(self, trial_id: int, key: str, value: Any) -> None:
-        if (trial := self._open(trial_id)) is None:
-            self._write_alone(trial_id)
+        if not self._gather_attribute(USER, "_user_attrs", trial_id, key, value):
             super().set_trial_user_attr(trial_id, key, value)
-            return
-        text, stored = as_stored(value)
-        self._gathered.attribute(USER, trial_id, key, text, known=key in trial._user_attrs)
-        trial._user_attrs = {**trial._user_attrs, key: stored}
-        self._keep(trial)
 
     def set_trial_system_attr(self, trial_id: int, key: str, value: Any) -> None:
+        if not self._gather_attribute(SYSTEM, "_system_attrs", trial_id, key, value):
+            super().set_trial_system_attr(trial_id, key, value)
+
+    def _gather_attribute(self, table: Any, mapping: str, trial_id: int, key: str, value: Any) -> bool:
+        """Gather an attribute, which a trial keeps in this mapping. Return whether writes to the
+        trial are gathered."""
         if (trial := self._open(trial_id)) is None:
             self._write_alone(trial_id)
-            super().set_trial_system_attr(trial_id, key, value)
-            return
+            return False
         text, stored = as_stored(value)
-        self._gathered.attribute(SYSTEM, trial_id, key, text, known=key in trial._system_attrs)
-        trial._system_attrs = {**trial._system_attrs, key: stored}
+        known: dict[str, Any] = getattr(trial, mapping)
+        self._gathered.attribute(table, trial_id, key, text, known=key in known)
+        setattr(trial, mapping, {**known, key: stored})
         self._keep(trial)
+        return True
 
     def get_best_trial(self, study_id: int) -> FrozenTrial:
         self._gathered.write()  # the database is asked which one is best
