@@ -31,6 +31,7 @@ from sweep.study.forecasts import Forecasts
 from sweep.study.optuna_study import OptunaStudy
 from sweep.study.planner import Planner, Untrainable
 from sweep.study.search import search
+from sweep.study.session import Session
 
 MIB = 2**20
 ACCOUNT = Parameters(10**6, 10**4, 4 * 10**6)
@@ -275,6 +276,15 @@ def test_figures_of_another_device_or_limit_are_not_trusted(plan: Plan) -> None:
         assert not facts.same_device(replace(facts, **other))  # type: ignore[arg-type]
 
 
+def measured_before(opened: Session, plan: Plan, needs: Needs, limit: int) -> Session:
+    """Return a session whose run directory has figures of a machine with this limit of memory."""
+    facts = forecasts(plan, limit).facts
+    assert facts is not None
+    write_memory(opened.store.root, facts)
+    launcher = cast(Launcher, _SameDevice(facts))
+    return replace(opened, plan=replace(opened.plan, needs=needs), launcher=launcher)
+
+
 def test_a_search_trains_what_fits_and_records_what_does_not(plan: Plan, tmp_path: Path) -> None:
     points = f"study.enqueue=[{{{EFFECTIVE}:16}},{{{EFFECTIVE}:48}}]"
     space = space_file(tmp_path, f"{EFFECTIVE}: {{choices: [16, 48]}}\n")
@@ -282,11 +292,7 @@ def test_a_search_trains_what_fits_and_records_what_does_not(plan: Plan, tmp_pat
     with toys.session(
         tmp_path, f"model.path={plan.config.model.path}", space, points, "study.n_trials=2", *SMALL
     ) as opened:
-        session = replace(opened, plan=replace(opened.plan, needs=small))
-        facts = forecasts(plan, 40 * MIB).facts
-        assert facts is not None
-        write_memory(session.store.root, facts)
-        session = replace(session, launcher=cast(Launcher, _SameDevice(facts)))
+        session = measured_before(opened, plan, small, 40 * MIB)
         whole, split = search(session)
         assert not whole.used and split.used == {PER_DEVICE: 24, ACCUMULATION: 2}
         assert session.plan.again(split).config.trainer.per_device_train_batch_size == 24
@@ -295,11 +301,7 @@ def test_a_search_trains_what_fits_and_records_what_does_not(plan: Plan, tmp_pat
 
 def test_a_search_goes_on_after_a_point_that_cannot_fit(plan: Plan, tmp_path: Path) -> None:
     with toys.session(tmp_path, f"model.path={plan.config.model.path}", "study.n_trials=1", *SMALL) as opened:
-        session = replace(opened, plan=replace(opened.plan, needs=plan.needs))
-        facts = forecasts(plan, 8 * MIB).facts
-        assert facts is not None
-        write_memory(session.store.root, facts)
-        session = replace(session, launcher=cast(Launcher, _SameDevice(facts)))
+        session = measured_before(opened, plan, plan.needs, 8 * MIB)
         (refused,) = search(session)
         assert isinstance(refused.outcome, Failed) and refused.outcome.reason is FailureReason.INFEASIBLE
         assert "needs about 0.02 GiB" in refused.outcome.message and not opened.toy.trained
@@ -310,11 +312,7 @@ def test_a_search_refuses_what_is_beyond_a_limit_by_prediction_and_tells_the_sam
 ) -> None:
     limit = f"study.limits={{cost.peak_device_bytes: {16 * MIB}}}"
     with toys.session(tmp_path, f"model.path={plan.config.model.path}", limit, "study.n_trials=1", *SMALL) as opened:
-        session = replace(opened, plan=replace(opened.plan, needs=plan.needs))
-        facts = forecasts(plan, 40 * MIB).facts
-        assert facts is not None
-        write_memory(session.store.root, facts)
-        session = replace(session, launcher=cast(Launcher, _SameDevice(facts)))
+        session = measured_before(opened, plan, plan.needs, 40 * MIB)
         (refused,) = search(session)
         with closing(OptunaStudy.open(session.plan.config.study, session.plan.space, session.store)) as study:
             (told,) = study.ended()

@@ -10,13 +10,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 
 from sweep.config.batch import divisors
 from sweep.config.limits import DEVICE_BYTES, HOST_BYTES
 from sweep.config.optimizers import OPTIMIZERS
-from sweep.config.schema import Config
+from sweep.config.schema import Config, ModelConfig
 from sweep.config.settings import TrainSettings
 from sweep.errors import UserError
 from sweep.model.architecture import read_config
@@ -48,6 +49,7 @@ class Forecasts:
     plan: Plan
     facts: MemoryFacts | None
     accounts: dict[str, Parameters] = field(default_factory=dict)
+    _sizes: dict[str, Any] = field(default_factory=dict)  # the configs of models, which are read from disk
 
     @classmethod
     def open(cls, session: Session) -> Forecasts:
@@ -217,7 +219,7 @@ class Forecasts:
         """Return whether the trial needs far less than there is, by a bound that is too high."""
         assert self.facts is not None
         longest = self.plan.needs.longest.get(tokenised_by(config), ())
-        of_token = _bytes_of_token(config, longest[0] if longest else 0)
+        of_token = _bytes_of_token(self._sizes_of(config.model), config, longest[0] if longest else 0)
         if of_token is None or not longest:
             return False
         tokens = longest[0] * max(rows, config.trainer.per_device_eval_batch_size)
@@ -226,6 +228,13 @@ class Forecasts:
         limit = self.plan.config.study.limits.get(self._peak_name, math.inf)
         room = (1 - SPARE) * self.facts.usable
         return base + self.facts.at_once * own < room and base + folds * own < (1 - SPARE) * limit
+
+    def _sizes_of(self, model: ModelConfig) -> Any:
+        """Return the config of a model, read once. Raises what `read_config` raises."""
+        name = repr(model)
+        if name not in self._sizes:
+            self._sizes[name] = read_config(model, find(model)).get_text_config()
+        return self._sizes[name]
 
 
 def _divisible(config: Config) -> bool:
@@ -241,11 +250,10 @@ def _bytes_of_trained(config: Config, facts: MemoryFacts) -> float:
     return 8 + OPTIMIZERS[config.optimizer.name].state_bytes + (4 if facts.device == "cpu" else 0)
 
 
-def _bytes_of_token(config: Config, length: int) -> float | None:
+def _bytes_of_token(sizes: Any, config: Config, length: int) -> float | None:
     """Return more bytes than the activations of a token take in a row of so many tokens, by the
     sizes that transformers have (Korthikanti et al. 2022, arXiv 2205.05198); None where the
     model's config does not say them."""
-    sizes = read_config(config.model, find(config.model)).get_text_config()
     width, layers = getattr(sizes, "hidden_size", None), getattr(sizes, "num_hidden_layers", None)
     if not isinstance(width, int) or not isinstance(layers, int):
         return None
