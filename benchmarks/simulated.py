@@ -11,19 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from sweep.engine.protocol import NextTrial, OnTrialEnd, OnTrialEval, OnTrialSnapshot, OnTrialStep, no_snapshot
+from sweep.records.cost import Cost
 from sweep.records.snapshot import FORMAT, SECONDS, STATE, STEP, VERSION, Snapshot
-from sweep.records.trial import (
-    Completed,
-    Cost,
-    EvalPoint,
-    Failed,
-    FailureReason,
-    Outcome,
-    Pruned,
-    Step,
-    TrialPlan,
-    Verdict,
-)
+from sweep.records.trial import Completed, EvalPoint, Failed, FailureReason, Outcome, Pruned, Step, TrialPlan, Verdict
 
 SLOTS = 16
 ROUND = 1.0  # seconds of a step of the whole pack

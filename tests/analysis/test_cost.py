@@ -10,8 +10,9 @@ from sweep.analysis.cost import spending
 from sweep.analysis.facts import read
 from sweep.analysis.study import analyse
 from sweep.analysis.summary import study_summary
+from sweep.records.cost import Cost
 from sweep.records.store import Store
-from sweep.records.trial import Completed, Cost, Failed, FailureReason, Pruned
+from sweep.records.trial import Completed, Failed, FailureReason, Pruned
 from sweep.report.summary import summary_lines
 from sweep.track.standing import of_records
 

@@ -13,8 +13,9 @@ from sweep.analysis.outlook import outlook
 from sweep.analysis.study import analyse
 from sweep.analysis.summary import study_summary
 from sweep.config.stop import StopConfig
+from sweep.records.cost import Cost
 from sweep.records.store import Store
-from sweep.records.trial import Cost, Pruned, TrialRecord
+from sweep.records.trial import Pruned, TrialRecord
 from sweep.records.warm_start import WarmRun, WarmTrial, write_warm_start
 from sweep.report.environment import render
 

@@ -10,7 +10,8 @@ from sweep.analysis.facts import read
 from sweep.analysis.plain import plain
 from sweep.analysis.study import analyse
 from sweep.config.schema import DatasetConfig, TrackerConfig
-from sweep.records.trial import Cost, Failed, FailureReason
+from sweep.records.cost import Cost
+from sweep.records.trial import Failed, FailureReason
 
 
 def test_a_finished_study_lacks_nothing_but_its_trials(store):

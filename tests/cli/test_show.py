@@ -21,8 +21,9 @@ import pytest
 from report.conftest import build, config, final, six_trials
 from sweep.cli import show
 from sweep.errors import UserError
+from sweep.records.cost import Cost
 from sweep.records.store import Store
-from sweep.records.trial import Cost, Pruned
+from sweep.records.trial import Pruned
 from sweep.study.storage import open_storage, own_address
 
 

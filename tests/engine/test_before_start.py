@@ -12,8 +12,9 @@ from support.trials import make_plan
 from sweep.data.tokenise import TokenisedData
 from sweep.engine.before_start import failed_before_start, stopped_before_start
 from sweep.model.base_model_cache import BaseModelCache
+from sweep.records.cost import Cost
 from sweep.records.snapshot import Snapshot
-from sweep.records.trial import Cost, Failed, FailureReason, Verdict
+from sweep.records.trial import Failed, FailureReason, Verdict
 
 CPU = torch.device("cpu")
 PLAN = make_plan(Path("base"))

@@ -15,8 +15,9 @@ from sweep.engine.folded_trial import together
 from sweep.engine.folds import Folded
 from sweep.engine.out_of_fold import decoded, encoded
 from sweep.engine.snapshot import decode, encode
+from sweep.records.cost import Cost
 from sweep.records.snapshot import Snapshot
-from sweep.records.trial import Completed, Cost, EvalPoint, Failed, FailureReason, Outcome, Pruned, Step, Verdict
+from sweep.records.trial import Completed, EvalPoint, Failed, FailureReason, Outcome, Pruned, Step, Verdict
 
 
 class Scripted:

@@ -20,7 +20,8 @@ from sweep.engine.limit_watch import LimitWatch
 from sweep.engine.packed import pack_memory
 from sweep.engine.packed.pack_memory import measured_apart
 from sweep.model.base_model_cache import BaseModelCache
-from sweep.records.trial import Completed, Cost, Failed, FailureReason, Outcome, Step, TrialPlan, Verdict
+from sweep.records.cost import Cost
+from sweep.records.trial import Completed, Failed, FailureReason, Outcome, Step, TrialPlan, Verdict
 
 CPU = torch.device("cpu")
 LOOPS: dict[str, Callable[..., Any]] = {"trainer": one_by_one, "packed": packed, "frozen": one_by_one}

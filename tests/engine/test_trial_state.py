@@ -26,8 +26,9 @@ from sweep.engine.evaluation import Predictions
 from sweep.engine.snapshot_timer import SnapshotTimer, never
 from sweep.engine.trial_state import Stopped, TrialState
 from sweep.model.base_model_cache import BaseModelCache
+from sweep.records.cost import Cost
 from sweep.records.snapshot import Snapshot
-from sweep.records.trial import Completed, Cost, EvalPoint, Failed, FailureReason, Pruned, Step, TrialPlan, Verdict
+from sweep.records.trial import Completed, EvalPoint, Failed, FailureReason, Pruned, Step, TrialPlan, Verdict
 
 Plan = Callable[..., TrialPlan]
 

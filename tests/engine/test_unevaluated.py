@@ -20,7 +20,8 @@ from sweep.engine.trainer import Trained, trained
 from sweep.model.account import unwrapped
 from sweep.model.base_model_cache import BaseModelCache
 from sweep.model.state import trainable_state
-from sweep.records.trial import Cost, Failed, FailureReason, Step, TrialPlan, Verdict
+from sweep.records.cost import Cost
+from sweep.records.trial import Failed, FailureReason, Step, TrialPlan, Verdict
 
 Plan = Callable[..., TrialPlan]
 ALL = ROWS + HELD_OUT  # 62 rows: 8 batches of 8 an epoch, where the train rows alone make 5

@@ -11,9 +11,10 @@ from support.toys import ToyEngine, ToySession, session
 from sweep.config.schema import Config
 from sweep.errors import UserError
 from sweep.final.confirm import Chosen, _arrange_folders, _update_records, choose
+from sweep.records.cost import Cost
 from sweep.records.final import Candidate, Confirmation, FinalRecord, Parameters
 from sweep.records.store import Store
-from sweep.records.trial import Cost, EvalPoint, TrialPlan
+from sweep.records.trial import EvalPoint, TrialPlan
 from sweep.study.search import search
 
 GROUP = ("study.space=adapters", "study.compare_by=adapter", "study.pruner=none", "study.n_trials=6")

@@ -6,9 +6,10 @@ import pytest
 
 from sweep.config.schema import Config
 from sweep.final.confirm import Chosen, _arrange_folders
+from sweep.records.cost import Cost
 from sweep.records.final import FinalRecord, Parameters
 from sweep.records.store import Store
-from sweep.records.trial import Completed, Cost, EvalPoint, TrialRecord
+from sweep.records.trial import Completed, EvalPoint, TrialRecord
 
 POINT = EvalPoint(1, 1, 1.0, {"eval/accuracy": 0.5})
 

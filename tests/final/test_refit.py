@@ -28,9 +28,10 @@ from sweep.data.splits import LockedRows, Rows
 from sweep.engine import evaluation, trainer
 from sweep.final import finish
 from sweep.model.artifact import load
+from sweep.records.cost import Cost
 from sweep.records.final import FinalRecord
 from sweep.records.store import Store, refit_dir
-from sweep.records.trial import Cost, Step
+from sweep.records.trial import Step
 
 TRAIN, VALIDATION, TEST = 48, 27, 28
 

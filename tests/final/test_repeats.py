@@ -19,8 +19,9 @@ from sweep.engine.protocol import no_snapshot
 from sweep.errors import Interrupted
 from sweep.final.candidates import confirmed
 from sweep.final.repeats import fresh_seed, seed_by_number
+from sweep.records.cost import Cost
 from sweep.records.final import Confirmation, Repeat
-from sweep.records.trial import Cost, EvalPoint, Failed, FailureReason, Outcome, TrialPlan
+from sweep.records.trial import EvalPoint, Failed, FailureReason, Outcome, TrialPlan
 from sweep.study.search import search
 
 SEARCH = ("study.n_trials=3", "study.pruner=none")

@@ -7,7 +7,8 @@ from typing import Any
 
 from sweep.launch.messages import Asks, Done, Ended, Evaluated, Message, Reply, RunEngine, Saved, Stepped
 from sweep.launch.port import Port
-from sweep.records.trial import Cost, EvalPoint, Failed, FailureReason, Step, Verdict
+from sweep.records.cost import Cost
+from sweep.records.trial import EvalPoint, Failed, FailureReason, Step, Verdict
 
 ONE, OTHER = (1, 0), (2, 0)
 POINT = EvalPoint(1, 4, 1.0, {"eval/accuracy": 0.5})

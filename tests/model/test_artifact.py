@@ -28,8 +28,8 @@ from sweep.errors import UserError
 from sweep.model.artifact import load, save, temperature, thresholds
 from sweep.model.base_model_cache import BaseModelCache
 from sweep.model.manifest import base_name
+from sweep.records.cost import Cost
 from sweep.records.final import Refit
-from sweep.records.trial import Cost
 
 Configure = Callable[..., Config]
 CHANNELS = [("gpt2", adapter) for adapter in ADAPTERS] + [

@@ -16,8 +16,9 @@ from sweep.data.labels import LabelSpace
 from sweep.model.base import Quantization
 from sweep.model.card import base_license, card
 from sweep.model.manifest import Manifest
+from sweep.records.cost import Cost
 from sweep.records.final import Refit
-from sweep.records.trial import Cost, Metrics
+from sweep.records.trial import Metrics
 
 HUB = ModelConfig(path="org/base", revision="abc", dtype="float32")
 METRICS = {"eval/accuracy": 0.5, "test/accuracy": 0.75, "test/f1_macro": 0.7, "test/loss": 1.25, "test/brier": 0.2}

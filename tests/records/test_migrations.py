@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 
 from sweep.errors import UserError
+from sweep.records.cost import Cost
 from sweep.records.final import Repeat
 from sweep.records.migrations import SCHEMA_VERSION, SchemaVersionError, migrated, stamped, version_of
 from sweep.records.recovery import recover
 from sweep.records.store import Store
-from sweep.records.trial import Completed, Cost, EvalPoint, TrialRecord
+from sweep.records.trial import Completed, EvalPoint, TrialRecord
 
 POINT = EvalPoint(1, 10, 1.0, {"eval/accuracy": 0.5, "eval/loss": 0.7})
 RECORD = TrialRecord(3, {}, Completed(POINT, (POINT,), Cost()), "", 10, "a", "b")

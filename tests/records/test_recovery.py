@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from sweep.records.cost import Cost
 from sweep.records.events import append_row
 from sweep.records.final import Repeat
 from sweep.records.marks import UnfinishedState
 from sweep.records.recovery import clear_old, recover
 from sweep.records.store import Store
-from sweep.records.trial import Completed, Cost, EvalPoint, TrialRecord
+from sweep.records.trial import Completed, EvalPoint, TrialRecord
 
 POINT = EvalPoint(1, 10, 1.0, {"eval/accuracy": 0.5, "eval/loss": 0.7})
 

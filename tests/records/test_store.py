@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 
 from sweep.errors import UserError
+from sweep.records.cost import Cost
 from sweep.records.events import append_row
 from sweep.records.final import Repeat, RetrainRecord
 from sweep.records.store import Store
-from sweep.records.trial import Completed, Cost, EvalPoint, Failed, FailureReason, Outcome, Pruned, Step, TrialRecord
+from sweep.records.trial import Completed, EvalPoint, Failed, FailureReason, Outcome, Pruned, Step, TrialRecord
 
 POINT = EvalPoint(1, 10, 1.0, {"eval/accuracy": 0.5, "eval/loss": math.inf})
 

@@ -4,25 +4,9 @@ import math
 from dataclasses import replace
 
 from sweep.config.objective import Objective
+from sweep.records.cost import Cost
 from sweep.records.events import line_of
-from sweep.records.trial import Completed, Cost, EvalPoint, Pruned, TrialRecord, ranked, total
-
-
-def test_costs_add_up() -> None:
-    first = Cost(
-        seconds=4, train_seconds=2, eval_seconds=1, steps=10, samples=80, eval_samples=50, flops=1e6, device="cpu"
-    )
-    whole = total([first, total([Cost(seconds=6, peak_host_bytes=7, device="cpu"), Cost(device="H200")])])
-    assert (whole.seconds, whole.peak_host_bytes, whole.device) == (10, 7, "cpu, H200")
-    assert whole.account["cost/samples_per_second"] == 40
-    assert whole.account["cost/eval_samples_per_second"] == 50
-    assert whole.account["cost/device_hours"] == 10 / 3600
-
-
-def test_an_account_leaves_out_what_was_not_measured() -> None:
-    account = Cost(seconds=1).account
-    assert account["cost/seconds"] == 1
-    assert not account.keys() & {"cost/device", "cost/steps_per_second", "cost/eval_samples_per_second"}
+from sweep.records.trial import Completed, EvalPoint, Pruned, TrialRecord, ranked
 
 
 def test_the_last_tie_goes_to_the_point_that_was_asked_for_first() -> None:

@@ -17,11 +17,12 @@ from sweep.analysis.study import analyse
 from sweep.config.published import PublishedConfig, PublishedTraining, PublishedTrial
 from sweep.config.schema import Config, DatasetConfig, StudyConfig, TrackerConfig
 from sweep.provenance import DataState, GitState, ModelState
+from sweep.records.cost import Cost
 from sweep.records.events import append_row
 from sweep.records.final import Candidate, Confirmation, FinalRecord, ParameterGroup, Parameters
 from sweep.records.lock import Lock
 from sweep.records.store import Store
-from sweep.records.trial import Completed, Cost, EvalPoint, Failed, FailureReason, Outcome, Pruned, Step, TrialRecord
+from sweep.records.trial import Completed, EvalPoint, Failed, FailureReason, Outcome, Pruned, Step, TrialRecord
 from sweep.report.environment import environment, render
 from sweep.report.layout import laid_out
 from sweep.report.write import document, write_report

@@ -8,9 +8,10 @@ from sweep.analysis.cost import spending
 from sweep.analysis.facts import read
 from sweep.analysis.plain import plain
 from sweep.analysis.study import analyse
+from sweep.records.cost import Cost, total
 from sweep.records.device_time import DeviceTime
 from sweep.records.spent import Spent, write_spent
-from sweep.records.trial import Cost, Failed, FailureReason, total
+from sweep.records.trial import Failed, FailureReason
 from sweep.report.summary import summary_lines
 
 from .conftest import config, cost, final, part, section, six_trials, words

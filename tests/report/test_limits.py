@@ -7,8 +7,9 @@ from dataclasses import replace
 
 from sweep.analysis.facts import read
 from sweep.analysis.study import analyse
+from sweep.records.cost import Cost
 from sweep.records.store import Store
-from sweep.records.trial import Cost, Failed, FailureReason, TrialRecord
+from sweep.records.trial import Failed, FailureReason, TrialRecord
 
 from .conftest import BATCH, LR, completed, config, cost, evals, part, rows, section, six_trials, trial, words
 

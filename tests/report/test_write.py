@@ -14,9 +14,10 @@ from sweep.analysis.summary import study_summary
 from sweep.config.schema import TrackerConfig
 from sweep.errors import UserError
 from sweep.model.adapters.lora import LoraConfig
+from sweep.records.cost import Cost
 from sweep.records.events import append_row
 from sweep.records.store import Store
-from sweep.records.trial import Completed, Cost, Failed, FailureReason, Pruned, Step
+from sweep.records.trial import Completed, Failed, FailureReason, Pruned, Step
 from sweep.report.summary import summary_lines
 from sweep.report.write import write_report
 

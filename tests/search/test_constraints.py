@@ -15,7 +15,8 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from sweep.config.schema import SamplerName, StudyConfig
 from sweep.config.space import Space
-from sweep.records.trial import Completed, Cost, EvalPoint, Failed, FailureReason, Outcome, Pruned
+from sweep.records.cost import Cost
+from sweep.records.trial import Completed, EvalPoint, Failed, FailureReason, Outcome, Pruned
 from sweep.search.constraints import OUTCOME, LearningSampler, constrain, failure_constraints, shown
 from sweep.search.samplers import plain_sampler, sampler
 from sweep.study.trial_groups import OwnSampler

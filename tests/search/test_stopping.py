@@ -6,7 +6,8 @@ import pytest
 
 from sweep.config.schema import DatasetConfig, StudyConfig
 from sweep.config.stop import StopConfig
-from sweep.records.trial import Completed, Cost, EvalPoint, Failed, FailureReason, Outcome, Pruned, TrialRecord
+from sweep.records.cost import Cost
+from sweep.records.trial import Completed, EvalPoint, Failed, FailureReason, Outcome, Pruned, TrialRecord
 from sweep.search.score_error import standard_error
 from sweep.search.stopping import Outlook, Scale, counting, error_is_known, held_rule, outlooks
 

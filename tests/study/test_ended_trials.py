@@ -9,9 +9,10 @@ import pytest
 
 from sweep.config.objective import Objective
 from sweep.config.schema import Config
+from sweep.records.cost import Cost
 from sweep.records.counted import counting
 from sweep.records.store import Store
-from sweep.records.trial import Completed, Cost, EvalPoint, Outcome, Pruned, TrialPlan, TrialRecord
+from sweep.records.trial import Completed, EvalPoint, Outcome, Pruned, TrialPlan, TrialRecord
 from sweep.study.ended_trials import EndedTrials
 
 ACCURACY = Objective("eval/accuracy", maximize=True)

@@ -16,9 +16,10 @@ from support.toys import ToyEngine, plan, session
 from sweep.config.settings import TrainSettings
 from sweep.errors import UserError
 from sweep.final.confirm import choose
+from sweep.records.cost import Cost
 from sweep.records.final import Parameters
 from sweep.records.store import Store
-from sweep.records.trial import Cost, Failed, FailureReason, Pruned, TrialPlan, TrialRecord
+from sweep.records.trial import Failed, FailureReason, Pruned, TrialPlan, TrialRecord
 from sweep.study import feasibility
 from sweep.study.optuna_study import OptunaStudy
 from sweep.study.search import search

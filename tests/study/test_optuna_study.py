@@ -15,9 +15,10 @@ from sqlalchemy.exc import OperationalError
 
 from support.studies import PLAIN
 from support.toys import plan
+from sweep.records.cost import Cost
 from sweep.records.store import Store
-from sweep.records.trial import Completed, Cost, EvalPoint, Failed, FailureReason, Pruned, TrialRecord
-from sweep.search.promotion import EVALUATIONS, PAUSED_AT, RATES, SCHEDULE, Decision
+from sweep.records.trial import Completed, EvalPoint, Failed, FailureReason, Pruned, TrialRecord
+from sweep.search.promotion import EVALUATIONS, PAUSED_AT, RATES, SCHEDULE, Decision, Learning
 from sweep.study import optuna_study
 from sweep.study.gathered_writes import GatheredWrites
 from sweep.study.optuna_study import OptunaStudy
@@ -142,8 +143,8 @@ def test_a_report_that_is_repeated_is_whole(tmp_path: Path, monkeypatch: pytest.
         assert study.promotes
         (trial, _), _ = study.ask(), study.ask()
         monkeypatch.setattr(GatheredWrites, "_write", write)
-        given = {"schedule": 3, "rates": 0.01, "progress": 0.25, "loss": None, "judged": True, "warm": True}
-        decided = study.report(trial, [0.5], 1, **given)  # type: ignore[arg-type]
+        learning = Learning(progress=0.25, rates=0.01, schedule=3, loss=None)
+        decided = study.report(trial, [0.5], 1, learning=learning, judged=True, warm=True)
         assert len(written) > fails_at
     (told, _) = optuna.load_study(study_name="quickstart", storage=f"sqlite:///{tmp_path / 'run' / 'study.db'}").trials
     assert decided is Decision.PAUSE and told.intermediate_values == {1: 0.5}

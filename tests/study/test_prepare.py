@@ -13,8 +13,9 @@ from support import toys
 from sweep.errors import UserError
 from sweep.launch.workspace import facts_of
 from sweep.provenance import now
+from sweep.records.cost import Cost
 from sweep.records.final import ParameterGroup, Parameters
-from sweep.records.trial import Cost, Failed, FailureReason, TrialRecord
+from sweep.records.trial import Failed, FailureReason, TrialRecord
 from sweep.study.prepare import _never_packed, describe, prepare
 from sweep.study.session import check_place, opened
 

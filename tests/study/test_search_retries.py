@@ -9,7 +9,8 @@ import pytest
 
 from support.studies import PLAIN, searched
 from support.toys import ToyEngine, session
-from sweep.records.trial import Cost, Failed, FailureReason, TrialPlan, TrialRecord
+from sweep.records.cost import Cost
+from sweep.records.trial import Failed, FailureReason, TrialPlan, TrialRecord
 from sweep.study.optuna_study import OptunaStudy
 from sweep.study.search import search
 

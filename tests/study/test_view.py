@@ -8,7 +8,8 @@ import pytest
 from rich.console import Console
 
 from sweep.config.schema import Config, StudyConfig
-from sweep.records.trial import Completed, Cost, EvalPoint, Step, TrialPlan, TrialRecord
+from sweep.records.cost import Cost
+from sweep.records.trial import Completed, EvalPoint, Step, TrialPlan, TrialRecord
 from sweep.study.view import View
 
 POINT = EvalPoint(1, 5, 0.125, {"eval/accuracy": 0.5, "eval/loss": 0.75})
@@ -31,7 +32,7 @@ def trial(number: int, total: int = 10) -> TrialPlan:
 
 
 def one(view: View) -> None:
-    view.count(1, 4, BEST, 0.5)
+    view.count(1, 4, BEST)
     view.begin(TRIAL, "trial 2")
     view.step("trial 2", Step(5, 10, 1.0))
     view.evaluated("trial 2", POINT)
@@ -66,13 +67,13 @@ def test_a_point_that_is_tried_again_names_the_trial_that_was_stopped() -> None:
 
 def _two_of_four(view: View, clock: list[float]) -> None:
     view.memory = lambda: 3 * 2**29
-    view.count(1, 4, BEST, 0.5)
+    view.count(1, 4, BEST)
     view.standing()
     view.begin(trial(1), "trial 1")
     clock[0] = 90.0
     view.step("trial 1", Step(10, 10, 2.0))
     view.ended("trial 1", "completed", "")
-    view.count(2, 4, BEST, 0.5)
+    view.count(2, 4, BEST)
     view.begin(trial(2), "trial 2")
     view.step("trial 2", Step(5, 10, 1.0))
     view.standing()
@@ -102,7 +103,7 @@ def test_the_memory_of_a_gpu_is_named_so() -> None:
 
 def test_a_study_with_more_trials_than_are_wanted_now() -> None:
     def act(view: View) -> None:
-        view.count(4, 2, BEST, 0.5)
+        view.count(4, 2, BEST)
         view.standing()
 
     assert "4 trials (2 wanted)" in printed(act) and "trials 4/2" not in printed(act, terminal=True)

@@ -12,8 +12,8 @@ from safetensors.torch import load_file
 
 from sweep.config.schema import Config
 from sweep.final.progress import FOLDER
+from sweep.records.cost import Cost
 from sweep.records.final import FinalRecord
-from sweep.records.trial import Cost
 
 from .program import final
 

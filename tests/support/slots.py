@@ -22,7 +22,8 @@ from sweep.engine.packed.packed_model import PackedModel
 from sweep.engine.packed.slot import Slot
 from sweep.engine.packed.slot_factory import SlotFactory
 from sweep.model.base_model_cache import BaseModelCache
-from sweep.records.trial import Completed, Cost, EvalPoint, FailureReason, Outcome, TrialPlan
+from sweep.records.cost import Cost
+from sweep.records.trial import Completed, EvalPoint, FailureReason, Outcome, TrialPlan
 
 CPU = torch.device("cpu")
 

@@ -16,8 +16,9 @@ from sweep.data.tokenise import TokenisedData
 from sweep.engine.snapshot import decode
 from sweep.engine.trainer import OneByOne
 from sweep.model.base_model_cache import BaseModelCache
+from sweep.records.cost import Cost
 from sweep.records.snapshot import Snapshot
-from sweep.records.trial import Cost, EvalPoint, Failed, FailureReason, Outcome, Step, TrialPlan, Verdict
+from sweep.records.trial import EvalPoint, Failed, FailureReason, Outcome, Step, TrialPlan, Verdict
 
 
 @dataclass

@@ -15,20 +15,10 @@ from typing import Any
 
 from sweep.engine.protocol import no_snapshot
 from sweep.plan.plan import Plan, make_plan
+from sweep.records.cost import Cost
 from sweep.records.snapshot import FORMAT, STATE, STEP, VERSION, Snapshot
 from sweep.records.store import Store
-from sweep.records.trial import (
-    Completed,
-    Cost,
-    EvalPoint,
-    Failed,
-    FailureReason,
-    Outcome,
-    Pruned,
-    Step,
-    TrialPlan,
-    Verdict,
-)
+from sweep.records.trial import Completed, EvalPoint, Failed, FailureReason, Outcome, Pruned, Step, TrialPlan, Verdict
 from sweep.study.ended_trials import EndedTrials
 from sweep.study.session import Session
 from sweep.study.signals import stop_on_signals

@@ -9,10 +9,11 @@ import pytest
 
 from sweep.config.schema import Config
 from sweep.provenance import DataState, GitState, ModelState
+from sweep.records.cost import Cost
 from sweep.records.events import append_row
 from sweep.records.lock import Lock
 from sweep.records.store import Store
-from sweep.records.trial import Completed, Cost, EvalPoint, Failed, FailureReason, Pruned, Step, TrialPlan, TrialRecord
+from sweep.records.trial import Completed, EvalPoint, Failed, FailureReason, Pruned, Step, TrialPlan, TrialRecord
 from sweep.track.tracker import Run
 from wandb_mock import MockServer
 from wandb_mock.records import Run as Received

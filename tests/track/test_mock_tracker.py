@@ -16,8 +16,9 @@ import wandb
 
 from sweep.config.schema import Config
 from sweep.errors import UserError
+from sweep.records.cost import Cost
 from sweep.records.final import FinalRecord, Parameters, Refit
-from sweep.records.trial import Cost, EvalPoint, Step
+from sweep.records.trial import EvalPoint, Step
 from sweep.track.arrivals import Arrivals, compare
 from sweep.track.faults import tracker_faults
 from sweep.track.mock_tracker import MockTracker

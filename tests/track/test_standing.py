@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from sweep.config.schema import StudyConfig
-from sweep.records.trial import Completed, Cost, EvalPoint, TrialRecord
+from sweep.records.cost import Cost
+from sweep.records.trial import Completed, EvalPoint, TrialRecord
 from sweep.track.standing import Standing
 
 

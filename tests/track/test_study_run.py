@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from sweep.config.schema import Config
+from sweep.records.cost import Cost
 from sweep.records.events import events_path, read_rows
 from sweep.records.snapshot import FORMAT, SECONDS, STEP, VERSION, Snapshot
 from sweep.records.store import Store
 from sweep.records.trial import (
     Completed,
-    Cost,
     EvalPoint,
     Failed,
     FailureReason,

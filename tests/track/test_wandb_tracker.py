@@ -272,7 +272,8 @@ def test_a_run_left_open_is_closed_with_the_tracker(logged_in, make_config, make
 
 
 def test_best_evaluation_ignores_scores_that_are_not_finite(make_config, make_trial, train: Store):
-    from sweep.records.trial import Cost, Pruned
+    from sweep.records.cost import Cost
+    from sweep.records.trial import Pruned
     from sweep.track.tracker import best_evaluation
 
     points = tuple(EvalPoint(n, n, n, {"eval/accuracy": value}) for n, value in enumerate((0.2, math.nan, 0.1)))

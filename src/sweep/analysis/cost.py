@@ -10,8 +10,9 @@ from datetime import datetime
 from typing import Literal
 
 from sweep.analysis.facts import Facts
+from sweep.records.cost import Cost, total
 from sweep.records.device_time import DeviceTime
-from sweep.records.trial import Cost, Failed, FailureReason, Pruned, TrialRecord, total
+from sweep.records.trial import Failed, FailureReason, Pruned, TrialRecord
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,12 +12,13 @@ from sweep.analysis.tested import Tested, coded, recorded, weigh
 from sweep.config.loss import LossConfig
 from sweep.config.metrics import proportion
 from sweep.config.schema import Config, Scalar, StudyConfig, Task
+from sweep.records.cost import Cost, total
 from sweep.records.final import Confirmation, FinalRecord
 from sweep.records.lock import Lock
 from sweep.records.marks import UnfinishedState
 from sweep.records.spent import Spent, read_spent
 from sweep.records.store import Store
-from sweep.records.trial import Completed, Cost, EvalPoint, Failed, Pruned, Step, TrialRecord, ranked, total
+from sweep.records.trial import Completed, EvalPoint, Failed, Pruned, Step, TrialRecord, ranked
 from sweep.records.warm_start import WarmRun, read_warm_start
 from sweep.records.winner import read_lock
 from sweep.track.addresses import WANDB, without

@@ -10,8 +10,9 @@ from typing import Any, Literal
 from sweep.analysis.facts import Facts
 from sweep.config.domains import Choices, Range
 from sweep.config.schema import Scalar
+from sweep.records.cost import Cost, total
 from sweep.records.counted import counting
-from sweep.records.trial import Cost, TrialRecord, total
+from sweep.records.trial import TrialRecord
 from sweep.search import stopping
 from sweep.search.gain import LEAST_SCORES, LEAST_TRIALS
 from sweep.search.racing_budget import racing_budget

@@ -13,8 +13,9 @@ from sweep.analysis.observations import Ending, Fit, Movement, ending, finite, f
 from sweep.config.metrics import metric_names
 from sweep.config.objective import LOSS
 from sweep.config.schema import Scalar, Task
+from sweep.records.cost import Cost
 from sweep.records.counted import counting
-from sweep.records.trial import Completed, Cost, Failed, Metrics, Pruned, TrialRecord, best_metrics, ranked
+from sweep.records.trial import Completed, Failed, Metrics, Pruned, TrialRecord, best_metrics, ranked
 from sweep.search.score_error import standard_error
 
 _SHOWN: dict[Task, tuple[str, ...]] = {

@@ -11,8 +11,9 @@ from sweep.analysis.observations import Agreement, Fit, Movement, agreement, fit
 from sweep.analysis.trials import Evaluations, evaluations
 from sweep.config.metrics import evaluated
 from sweep.config.schema import Scalar
+from sweep.records.cost import Cost
 from sweep.records.final import FinalRecord, Refit
-from sweep.records.trial import Cost, EvalPoint
+from sweep.records.trial import EvalPoint
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,9 +66,9 @@ class Space:
     def __contains__(self, key: object) -> bool:
         return any(parameter.key == key for parameter in self.parameters)
 
-    def choices(self, key: str) -> tuple[Scalar, ...]:
-        """Return the choices of a key; none where it is not searched or has a range."""
-        domain = self[key].domain if key in self else None
+    def choices(self, key: str | None) -> tuple[Scalar, ...]:
+        """Return the choices of a key; none where it is None, is not searched or has a range."""
+        domain = self[key].domain if key is not None and key in self else None
         return domain.values if isinstance(domain, Choices) else ()
 
     def corners(self) -> Iterator[dict[str, Scalar]]:

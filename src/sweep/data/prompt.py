@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 from sweep.config.schema import PromptConfig
 from sweep.data.labels import LabelSpace
 from sweep.data.template import TEMPLATE, WORDS, filled, label_words
-from sweep.data.tokenise import token_limit
+from sweep.data.token_limit import token_limit
 from sweep.errors import Fault, UserError
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ import pyarrow as pa
 from sweep.data.definition import definition
 from sweep.data.labels import LabelSpace
 from sweep.data.splits import Rows, Splits
-from sweep.errors import UserError
+from sweep.data.token_limit import token_limit
 from sweep.provenance import Fingerprint
 from sweep.records import cache_files
 
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from sweep.data.prompt import Prompt
 
 BATCH = 1000
-FALLBACK_LENGTH = 512
-UNLIMITED = 1_000_000  # a tokenizer without a limit has 10**30
 PADDED_IN_FULL = "pad_to_max_length"  # a tokenizer's own setting, saved with it
 LAYOUT = "2"  # of the columns in the cache: change it with them
 
@@ -111,32 +109,10 @@ def name_of(tokenised: datasets.Dataset) -> str:
     return cache_files.key_of(Path(tokenised.cache_files[0]["filename"]))
 
 
-def token_limit(tokenizer: Tokenizer, max_length: int | None) -> int:
-    """Return the most tokens of a row:
-
-    `max_length`, but at most the model's limit; without it that limit, or 512.
-    """
-    if tokenizer.model_max_length >= UNLIMITED:
-        return max_length or FALLBACK_LENGTH
-    return min(max_length or tokenizer.model_max_length, tokenizer.model_max_length)
-
-
 def padded_in_full(tokenizer: Tokenizer) -> bool:
     """Return whether rows are padded to the length limit (see `sweep.model.padding`) instead of
     the longest of a batch."""
     return bool(tokenizer.init_kwargs.get(PADDED_IN_FULL))
-
-
-def check_length(max_length: int | None, tokenizer: Tokenizer, *, paired: bool) -> None:
-    """Raise UserError if the length limit leaves no room for text beside the special tokens.
-
-    `max_length` is in tokens, and None has no fault; `paired` says that a row has two texts.
-    """
-    special = tokenizer.num_special_tokens_to_add(pair=paired)
-    least = special + (2 if paired else 1)
-    if max_length is not None and max_length < least:
-        rule = f"{special} of a row are the tokenizer's own, and {'each' if paired else 'the'} text needs one"
-        raise UserError.of("dataset.max_length", f"is {max_length}, but must be at least {least}: {rule}")
 
 
 def tokens_of(

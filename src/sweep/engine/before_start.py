@@ -13,8 +13,9 @@ from sweep.engine.clock import SharedClock, place_of
 from sweep.engine.protocol import OnTrialStep
 from sweep.engine.snapshot import ENGINE, decode
 from sweep.engine.trial_state import TrialState
+from sweep.records.cost import Cost, unfinished_cost
 from sweep.records.snapshot import BrokenSnapshotError
-from sweep.records.trial import Cost, FailureReason, Outcome, TrialPlan, Verdict, unfinished_cost
+from sweep.records.trial import FailureReason, Outcome, TrialPlan, Verdict
 
 
 def stopped_before_start(trial: TrialPlan, on_step: OnTrialStep, device: torch.device) -> Outcome | None:

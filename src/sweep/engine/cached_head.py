@@ -40,7 +40,8 @@ from sweep.model.base_model_cache import BaseModelCache
 from sweep.model.features import HeadModel, NotPackable, states
 from sweep.model.state import restore, trainable_weights
 from sweep.provenance import Fingerprint
-from sweep.records.trial import Cost, FailureReason
+from sweep.records.cost import Cost
+from sweep.records.trial import FailureReason
 
 _ROWS_AT_ONCE = 4096  # vectors in one forward pass of an evaluation
 _WORTH_SHARING = 2**24  # multiplications in a batch; with fewer, threads wait longer than they work

@@ -22,22 +22,10 @@ from sweep.engine.clock import Clock
 from sweep.engine.out_of_fold import joined
 from sweep.engine.snapshot import decode, encode
 from sweep.engine.trial_state import TrialState
+from sweep.records.cost import Cost, total, unfinished_cost
 from sweep.records.device_time import DeviceTime, added
 from sweep.records.snapshot import BrokenSnapshotError, Snapshot
-from sweep.records.trial import (
-    Completed,
-    Cost,
-    EvalPoint,
-    Failed,
-    FailureReason,
-    Metrics,
-    Outcome,
-    Step,
-    TrialPlan,
-    Verdict,
-    total,
-    unfinished_cost,
-)
+from sweep.records.trial import Completed, EvalPoint, Failed, FailureReason, Metrics, Outcome, Step, TrialPlan, Verdict
 
 logger = logging.getLogger(__name__)
 

@@ -16,7 +16,8 @@ from torch import nn
 
 from sweep.config.limits import DEVICE_BYTES, HOST_BYTES, LATENCY, PEAKS, TIMES, excess, times
 from sweep.engine import memory
-from sweep.records.trial import Cost, EvalPoint, Step, Verdict
+from sweep.records.cost import Cost
+from sweep.records.trial import EvalPoint, Step, Verdict
 
 WARM_UP, TIMED = 5, 20  # forward passes of one row
 Collator = Callable[[Sequence[Mapping[str, Any]]], Mapping[str, torch.Tensor]]

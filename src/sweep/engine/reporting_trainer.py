@@ -27,11 +27,13 @@ from sweep.engine.optimizers import scale_learning_rates, typed_class
 from sweep.engine.order import GroupedByLength
 from sweep.engine.packed.replay import Replay
 from sweep.engine.random_state import random_state, set_random_state
+from sweep.engine.running_loss import RunningLoss
 from sweep.engine.snapshot import ENGINE
 from sweep.engine.trial_state import Stopped
 from sweep.errors import first_line
 from sweep.model.state import UntrainedState, restore, trainable_weights
-from sweep.records.trial import Cost, FailureReason
+from sweep.records.cost import Cost
+from sweep.records.trial import FailureReason
 
 # Parts of the Trainer's state that no training depends on: they grow with each step, or are no plain values.
 _LEFT_OUT = ("log_history", "stateful_callbacks")
@@ -43,7 +45,7 @@ class _Boundary:
     were after the step before."""
 
     samples: int
-    unlogged: Tensor | None
+    loss: RunningLoss
     random: Mapping[str, Any]
     replayed: int
     flops: float
@@ -155,10 +157,9 @@ class ReportingTrainer(transformers.Trainer):
         """Note what `leave_step` puts back. Running means change with each batch, and are not."""
         if self.args.gradient_accumulation_steps > 1 and not self.untrained.state_dict():
             self.store_flos()
-            unlogged = self.trial_state.unlogged
             self._boundary = _Boundary(
                 samples=self.trial_state.samples,
-                unlogged=None if unlogged is None else unlogged.clone(),
+                loss=self.trial_state.loss.copy(),
                 random=random_state(self.args.device),
                 replayed=0 if self.replay is None else self.replay.batches,
                 flops=float(self.state.total_flos),
@@ -169,7 +170,7 @@ class ReportingTrainer(transformers.Trainer):
         trial meanwhile. Where it was interrupted, take a snapshot from before these batches."""
         assert self._boundary is not None, "the study is asked between batches only then"
         before, state = self._boundary, self.trial_state
-        state.samples, state.unlogged, state.bad_loss = before.samples, before.unlogged, None
+        state.samples, state.loss = before.samples, before.loss
         set_random_state(before.random, self.args.device)
         if self.replay is not None:
             self.replay.batches = before.replayed

@@ -3,27 +3,21 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
-
-import torch
+from collections.abc import Callable
 
 from sweep.config.measured import MEASURED
 from sweep.config.objective import Objective
+from sweep.records.cost import Cost
 from sweep.records.trial import Metrics
 
-if TYPE_CHECKING:
-    from sweep.engine.trial_state import TrialState
 
-
-def measured_so_far(state: TrialState) -> Metrics:
-    """Return the second objective of a trial up to now where it is a measured value; else
-    nothing."""
-    second = state.settings.objective.second
+def measured_so_far(objective: Objective, cost: Callable[[], Cost]) -> Metrics:
+    """Return the second objective of a trial up to now where it is a measured value; else nothing.
+    `cost` returns the trial's cost up to now."""
+    second = objective.second
     if second is None or second.metric not in MEASURED:
         return {}
-    device = torch.device("cpu") if state.unlogged is None else state.unlogged.device
-    now = state.cost(device, engine="", train_seconds=state.clock.training(), flops=0.0, train_loss=None)
-    return {second.metric: now.value(second.metric)}
+    return {second.metric: cost().value(second.metric)}
 
 
 def undefined(objective: Objective, best: Metrics) -> str:

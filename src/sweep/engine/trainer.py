@@ -37,7 +37,8 @@ from sweep.errors import first_line
 from sweep.model.account import unwrapped
 from sweep.model.base_model_cache import BaseModelCache
 from sweep.model.state import UntrainedState, trainable_weights, trained_parameters
-from sweep.records.trial import Cost, Failed, FailureReason, Outcome, TrialPlan
+from sweep.records.cost import Cost
+from sweep.records.trial import Failed, FailureReason, Outcome, TrialPlan
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,31 +23,21 @@ from sweep.engine import memory
 from sweep.engine.clock import Clock
 from sweep.engine.evaluation import Predictions, measure
 from sweep.engine.out_of_fold import reported
+from sweep.engine.running_loss import RunningLoss
 from sweep.engine.second_objective import measured_so_far, undefined
 from sweep.engine.snapshot import encode, made_by
 from sweep.engine.snapshot_timer import Position, SnapshotTimer, never
 from sweep.engine.weight_keeper import KeepsNothing, WeightKeeper
+from sweep.records.cost import Cost
 from sweep.records.snapshot import Snapshot
-from sweep.records.trial import (
-    Completed,
-    Cost,
-    EvalPoint,
-    Failed,
-    FailureReason,
-    Metrics,
-    Outcome,
-    Pruned,
-    Step,
-    Verdict,
-)
+from sweep.records.trial import Completed, EvalPoint, Failed, FailureReason, Metrics, Outcome, Pruned, Step, Verdict
 
 OnStep = Callable[[Step], Verdict]
 OnEval = Callable[[EvalPoint], Verdict]
 OnSnapshot = Callable[[Snapshot], None]
 
 LOGGED = ("loss", "learning_rate", "grad_norm")
-_COUNTS = ("step", "epoch", "samples", "eval_samples", "idle", "bad_loss", "loss_sum", "unlogged", "logged_at",
-           "stopped_early", "trained_parameters", "flops_ahead")  # fmt: skip
+_COUNTS = ("step", "epoch", "samples", "eval_samples", "idle", "stopped_early", "trained_parameters", "flops_ahead")
 
 
 class Stopped(Exception):
@@ -93,10 +83,7 @@ class TrialState:
     stopped_early: bool = False
     put_away: bool = False
     went_on: bool = False
-    bad_loss: float | None = None
-    loss_sum: float = 0.0  # over steps, up to `logged_at`
-    unlogged: Tensor | None = None  # the sum over the steps since then, on the device
-    logged_at: int = 0
+    loss: RunningLoss = field(default_factory=RunningLoss)
     flops_ahead: float = 0.0  # floating-point operations before the first step
     heard: float = field(default_factory=time.monotonic)  # when the study gave its last verdict on a step
 
@@ -192,6 +179,7 @@ class TrialState:
         """Return the counts, evaluations and seconds of the trial."""
         return {
             **{name: getattr(self, name) for name in _COUNTS},
+            **self.loss.state_dict(),
             "evals": [(point.index, point.step, point.epoch, dict(point.metrics)) for point in self.evals],
             "best": None if self.best is None else self.best.index,
             "clock": self.clock.state_dict(),
@@ -201,6 +189,7 @@ class TrialState:
         """Put a `state_dict` back: call it after `on_train_begin`."""
         for name in _COUNTS:
             setattr(self, name, state[name])
+        self.loss.load_state_dict(state)
         self.evals = [EvalPoint(*point) for point in state["evals"]]
         self.best = next((point for point in self.evals if point.index == state["best"]), None)
         self.clock.load_state_dict(state["clock"])
@@ -250,24 +239,16 @@ class TrialState:
 
     def on_batch(self, rows: int, loss: Tensor) -> None:
         """Count a batch that went forward and backward. `loss` is its part of the loss of the
-        optimizer step.
-
-        On a GPU the loss is not looked at before it is logged: reading it would wait for the
-        device.
-        """
+        optimizer step."""
         self.samples += rows
-        if self.unlogged is None:
-            self.unlogged = torch.tensor(0.0, device=loss.device)
-        self.unlogged += loss
-        if loss.device.type == "cpu" and not math.isfinite(value := loss.item()):
-            self.bad_loss = value
+        self.loss.add(loss)
 
     def on_step(self, epoch: float) -> bool:
         """Count an optimizer step. Return True where its metrics are to be logged: `on_log` must
         follow, and reports the step. Otherwise the step has been reported."""
         self.step, self.epoch = self.step + 1, epoch
-        if self.bad_loss is not None:
-            self._diverge("training loss", self.bad_loss)
+        if self.loss.bad is not None:
+            self._diverge("training loss", self.loss.bad)
             return False
         if self.step % self.settings.trainer.logging_steps == 0 or self.at_last_step:
             return True
@@ -278,8 +259,7 @@ class TrialState:
         """Report the step with the mean loss since the last logged step, its learning rate and the
         norm of its gradients before clipping. A norm that is not finite is left out: with fp16
         such a step is skipped, and is no divergence."""
-        loss = self._read_loss() / (self.step - self.logged_at)
-        self.logged_at = self.step
+        loss = self.loss.since_last_log(self.step)
         if not math.isfinite(loss):
             self._diverge("training loss", loss)
             return
@@ -311,9 +291,9 @@ class TrialState:
         Among evaluations with equal scores the one with the lowest loss is the best, and the
         earliest if the losses are equal too. Patience counts gains of the score alone.
         """
-        point = EvalPoint(len(self.evals) + 1, step, epoch, metrics, measured_so_far(self))
-        self.evals.append(point)
         objective, trainer = self.settings.objective, self.settings.trainer
+        point = EvalPoint(len(self.evals) + 1, step, epoch, metrics, measured_so_far(objective, self._cost_so_far))
+        self.evals.append(point)
         gain = math.inf if self.best is None else objective.gain(objective.of(metrics), objective.of(self.best.metrics))
         early = trainer.eval_strategy == "early" and epoch < 1  # serves the pruner; patience counts epochs
         self.idle = self.idle + 1 if gain <= trainer.early_stopping_threshold and not early else 0
@@ -324,8 +304,7 @@ class TrialState:
 
     def mean_loss(self) -> float | None:
         """Return the training loss, mean over steps; None before the first step."""
-        self._read_loss()
-        return self.loss_sum / self.step if self.step else None
+        return self.loss.mean(self.step)
 
     def cost(
         self, device: torch.device, *, engine: str, train_seconds: float, flops: float, train_loss: float | None
@@ -349,6 +328,11 @@ class TrialState:
             worker=self.clock.place.worker,
             devices=self.clock.devices(seconds),
         )
+
+    def _cost_so_far(self) -> Cost:
+        return self.cost(
+            self.loss.device, engine="", train_seconds=self.clock.training(), flops=0.0, train_loss=None
+        )  # fmt: skip
 
     def failed(self, cost: Cost) -> Failed | None:
         return self.failure and Failed(*self.failure, evals=tuple(self.evals), cost=cost)
@@ -388,13 +372,3 @@ class TrialState:
 
     def _diverge(self, name: str, loss: float) -> None:
         self.fail(FailureReason.DIVERGED, f"{name} is {loss} at step {self.step} of {self.schedule_steps}")
-
-    def _read_loss(self) -> float:
-        """Move the losses since the last logged step from the device into `loss_sum`. Return their
-        sum."""
-        if self.unlogged is None:
-            return 0.0
-        value = self.unlogged.item()
-        self.unlogged.zero_()
-        self.loss_sum += value
-        return value

@@ -16,8 +16,9 @@ from scipy import stats
 
 from sweep.config.objective import Objective
 from sweep.final.repeats import repeated
+from sweep.records.cost import total
 from sweep.records.final import Candidate, Confirmation, Repeat
-from sweep.records.trial import TrialRecord, total
+from sweep.records.trial import TrialRecord
 from sweep.study.session import Session
 
 LEVEL = 0.95

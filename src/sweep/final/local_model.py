@@ -24,10 +24,11 @@ from sweep.launch.kept_snapshots import Kept
 from sweep.model import artifact
 from sweep.model.account import count
 from sweep.model.base_model_cache import BaseModelCache
+from sweep.records.cost import Cost
 from sweep.records.final import Parameters, Refit
 from sweep.records.snapshot import Snapshot
 from sweep.records.snapshots import RETRAIN
-from sweep.records.trial import Cost, EvalPoint, Metrics, Outcome, Step, TrialPlan, Verdict
+from sweep.records.trial import EvalPoint, Metrics, Outcome, Step, TrialPlan, Verdict
 
 _PART = 16 * 2**20  # bytes of a file that are sent at once
 

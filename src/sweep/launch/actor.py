@@ -51,7 +51,7 @@ class Spec:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why a worker cannot train for a study."""
+    """The reasons why a worker cannot train for a study."""
 
     host: str
     reasons: tuple[str, ...]
@@ -145,7 +145,7 @@ class _Forwarded(logging.Handler):
 
 
 def _unlike(spec: Spec) -> list[str]:
-    """Return in what a worker differs from the coordinator."""
+    """Return the differences of a worker from the coordinator that keep it from training."""
     from sweep.config.custom_code import OwnCodeError
     from sweep.launch.code import code_fingerprint, differences, own_code, versions
 

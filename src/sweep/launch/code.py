@@ -1,4 +1,4 @@
-"""The code that workers run: how it is told apart, and how it gets to them."""
+"""The code that workers run: its versions and fingerprints, and the copy that they are sent."""
 
 from __future__ import annotations
 

@@ -58,7 +58,7 @@ class Hosted(Protocol):
 
 
 class Launcher(Protocol):
-    """Where engines run."""
+    """The place where engines run."""
 
     @property
     def inline(self) -> bool:

@@ -10,7 +10,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from sweep.config.schema import Config
 from sweep.engine.protocol import Engine
-from sweep.errors import Interrupted, UserError
+from sweep.errors import KEPT, Interrupted, UserError
 from sweep.launch.actor import Spec, python
 from sweep.launch.code import code_fingerprint, own_code, own_names, versions
 from sweep.launch.launcher import Hosted, Make, Search
@@ -36,7 +36,7 @@ _LOSSES = 3  # of workers over one question
 
 @dataclass(slots=True)
 class Lines:
-    """Where lines for the user are printed, which may change."""
+    """Prints lines for the user, by a function that may be replaced."""
 
     printed: Callable[[str], None]
 
@@ -102,7 +102,7 @@ class Remote:
                 return found[0]
             for event in self.team.events(_TURN):
                 if isinstance(event, Severed):
-                    raise Interrupted(f"{event.why}. What was recorded is kept; the same command goes on from there.")
+                    raise Interrupted(f"{event.why}. {KEPT}")
 
     def _ordered(self, member: Member, order: Order, callbacks: object | None = None) -> Any:
         """Return what a worker's order gives. Raises its error, and WorkerLostError."""
@@ -126,7 +126,7 @@ class Remote:
                     case Lost(member=one, why=why) if one is member:
                         raise WorkerLostError(member.facts.host, why)
                     case Severed(why=why):
-                        raise Interrupted(f"{why}. What was recorded is kept; the same command goes on from there.")
+                        raise Interrupted(f"{why}. {KEPT}")
 
 
 @dataclass(slots=True)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sweep.engine.protocol import NextTrial, OnTrialEnd, OnTrialEval, OnTrialSnapshot, OnTrialStep, no_snapshot
-from sweep.errors import Interrupted
+from sweep.errors import KEPT, Interrupted
 from sweep.launch.launcher import Search
 from sweep.launch.lost import raise_remote
 from sweep.launch.messages import (
@@ -30,19 +30,11 @@ from sweep.launch.port import GATHERED
 from sweep.launch.sharing import Load, may_have
 from sweep.launch.team import Brought, Heard, Joined, Lost, Member, Severed, Team
 from sweep.launch.worker import unpack
+from sweep.records.cost import unfinished_cost
 from sweep.records.counted import counts
 from sweep.records.device_time import DeviceTime
 from sweep.records.snapshot import Snapshot
-from sweep.records.trial import (
-    Completed,
-    EvalPoint,
-    Failed,
-    FailureReason,
-    Outcome,
-    TrialPlan,
-    Verdict,
-    unfinished_cost,
-)
+from sweep.records.trial import Completed, EvalPoint, Failed, FailureReason, Outcome, TrialPlan, Verdict
 
 _A_SECOND = 50.0  # batches that the coordinator takes from all workers: each costs it some milliseconds
 _LONGEST = 2.0  # seconds for which a worker gathers: a stop of the study reaches it with the next batch
@@ -286,7 +278,7 @@ class _Run:
             for key, trial in list(hand.trials.items()):
                 reason = FailureReason.INTERRUPTED
                 self._end(hand, key, trial.outcome or self._unfinished(hand.member, trial, reason, self.severed))
-        raise Interrupted(f"{self.severed}. What was recorded is kept; the same command goes on from there.")
+        raise Interrupted(f"{self.severed}. {KEPT}")
 
     def _unfinished(self, member: Member, trial: _Remote, reason: FailureReason, message: str) -> Failed:
         place = DeviceTime(member.facts.device_name, member.facts.host, member.name)

@@ -37,7 +37,8 @@ from sweep.config.secrets import shown
 from sweep.data.columns import text_columns
 from sweep.data.labels import LabelSpace
 from sweep.data.prompt import bind
-from sweep.data.tokenise import padded_in_full, token_limit
+from sweep.data.token_limit import token_limit
+from sweep.data.tokenise import padded_in_full
 from sweep.errors import UserError, naming
 from sweep.model import base as bases
 from sweep.model import manifest as manifests

@@ -15,7 +15,7 @@ from sweep.config.adapter import AdapterConfig
 from sweep.config.settings import TrainSettings
 from sweep.data.labels import LabelSpace
 from sweep.data.prompt import bind
-from sweep.data.tokenise import check_length
+from sweep.data.token_limit import check_length
 from sweep.errors import Fault, UserError
 from sweep.model.account import count
 from sweep.model.adapter import attach

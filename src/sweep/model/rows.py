@@ -14,7 +14,8 @@ from sweep.config.settings import TrainSettings
 from sweep.data.prompt import Prompt, bind
 from sweep.data.raw import listed
 from sweep.data.splits import Rows
-from sweep.data.tokenise import TokenisedData, padded_in_full, token_limit
+from sweep.data.token_limit import token_limit
+from sweep.data.tokenise import TokenisedData, padded_in_full
 from sweep.errors import Fault, shortened
 from sweep.model.architecture import read_config
 from sweep.model.checkpoint import KEY

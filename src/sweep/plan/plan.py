@@ -32,6 +32,7 @@ from sweep.plan.space_checks import check_space
 from sweep.plan.warm_start_checks import check_warm_start
 from sweep.plan.whole_batch import recorded_split
 from sweep.records.trial import TrialPlan, TrialRecord
+from sweep.search.report_steps import ReportSteps
 
 Check = Callable[[Config], Sequence[Fault]]
 
@@ -83,6 +84,11 @@ class Plan:
     def command(self) -> str:
         """Return the command that the user typed, without passwords."""
         return self.experiment.command
+
+    @property
+    def report_steps(self) -> ReportSteps:
+        """Return the steps at which trials report to the pruner."""
+        return ReportSteps.of([corner.trainer for corner in self.corners], self.space, len(self.splits.train))
 
     def settled(self, *, bf16: bool) -> Plan:
         """Return the plan with `bf16` in place of each `trainer.bf16=auto`."""

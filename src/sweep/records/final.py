@@ -8,11 +8,8 @@ from dataclasses import dataclass, field
 from sweep.config.metrics import means_alone
 from sweep.config.schema import Config, Scalar
 from sweep.records.calibration import Calibration
-from sweep.records.trial import (
-    Cost,
-    EvalPoint,
-    Metrics,
-)
+from sweep.records.cost import Cost
+from sweep.records.trial import EvalPoint, Metrics
 
 
 @dataclass(frozen=True, slots=True)

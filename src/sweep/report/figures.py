@@ -92,7 +92,7 @@ def pareto(found: ParetoSet) -> Figure:
     """Return the first objective against the second one, the Pareto set joined by a line."""
     rows: list[Row] = [
         {"x": one.second, "y": one.first, "what": _KEPT if one.kept else _DOMINATED,
-         "trial": f"{one.number} ({one.mark})" if one.mark else str(one.number)}
+         "trial": _marked(one.number, one.mark)}
         for one in found.trials
     ]  # fmt: skip
     x, y = number("x", found.second), number("y", found.first)
@@ -166,8 +166,12 @@ FIGURES: Mapping[str, Callable[[Any], Figure]] = {
 
 
 def _row(one: TrialScore, *, x: float | str) -> dict[str, str | float]:
-    title = f"{one.number} ({one.mark})" if one.mark else str(one.number)
-    return {"x": x, "y": one.value, "what": one.ended, "trial": title}
+    return {"x": x, "y": one.value, "what": one.ended, "trial": _marked(one.number, one.mark)}
+
+
+def _marked(number: int, mark: str) -> str:
+    """Return a trial's number with its mark, such as winner."""
+    return f"{number} ({mark})" if mark else str(number)
 
 
 def _search_key(found: Search) -> Key:
@@ -201,7 +205,7 @@ def _curves_key(trials: Sequence[Curve]) -> Key:
 
 
 def _curve_title(trial: Curve) -> str:
-    title = f"trial {trial.number}" + (f" ({trial.mark})" if trial.mark else "")
+    title = f"trial {_marked(trial.number, trial.mark)}"
     return f"{title}, {units.state(trial.state)}" if trial.state else title
 
 

@@ -1,5 +1,5 @@
-"""The figure of what was taken for what: one square matrix, or for multi-label a small one for
-each label."""
+"""The figure of a confusion matrix: one square matrix, or for multi-label a small one for each
+label."""
 
 from __future__ import annotations
 

@@ -26,48 +26,10 @@ from sweep.report.plot import CONTAINER, Spec, complete
 
 _FOLD = re.compile(r'<details(?: id="trial-\d+")?(?: open="")?>\n<summary>[^<>]*</summary>\n?|</details>\n?')
 _SENTENCE = 50  # characters
-_STYLE = """
-:root { --ink: #1c2430; --soft: #5b6675; --line: #d9dee5; --back: #ffffff; --tint: #f4f6f9; --link: #0072b2; }
-@media (prefers-color-scheme: dark) {
-  :root { --ink: #e3e7ed; --soft: #9aa6b5; --line: #36404d; --back: #14191f; --tint: #1d242d; --link: #56b4e9; }
-}
-* { box-sizing: border-box; }
-body { margin: 0 auto; padding: 2rem 1.25rem 4rem; max-width: 68rem; color: var(--ink); background: var(--back);
-  font: 15px/1.55 system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif; }
-h1 { font-size: 1.9rem; line-height: 1.2; margin: 0 0 1rem; }
-h2 { font-size: 1.35rem; margin: 2.6rem 0 .8rem; padding-bottom: .3rem; border-bottom: 1px solid var(--line); }
-h3 { font-size: 1.08rem; margin: 1.8rem 0 .6rem; }
-p, ul { max-width: 52rem; }
-a { color: var(--link); }
-nav { margin: 0 0 1.6rem; font-size: .92rem; line-height: 1.9; }
-nav a { margin-right: 1.1rem; white-space: nowrap; text-decoration: none; }
-.long { min-width: 15rem; }
-.scroll { display: block; overflow-x: auto; margin: .8rem 0 1.2rem; }
-table { border-collapse: collapse; font-size: .88rem; font-variant-numeric: tabular-nums; }
-th, td { padding: .32rem .7rem; border-bottom: 1px solid var(--line); vertical-align: top; }
-th { background: var(--tint); font-weight: 600; }
-td[style*="right"], td:first-child { white-space: nowrap; }
-code { font: .88em ui-monospace, SFMono-Regular, Menlo, Consolas, monospace; background: var(--tint);
-  padding: .08em .3em; border-radius: 4px; overflow-wrap: anywhere; }
-pre { background: var(--tint); padding: .8rem 1rem; border-radius: 6px; overflow-x: auto; }
-pre code { padding: 0; background: none; overflow-wrap: normal; }
-.figure { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 19rem), 1fr)); gap: 1rem;
-  margin: 1rem 0; padding: .6rem; background: #fff; border: 1px solid var(--line); border-radius: 6px; }
-p:has(.figure) { max-width: none; }
-.figure.fixed { display: flex; flex-wrap: wrap; }
-.panel { min-width: 0; overflow-x: auto; }
-.panel svg { display: block; }
-.fluid > svg { width: 100%; max-width: 36rem; height: auto; }
-.late { max-width: none; padding: .6rem .9rem; border: 2px solid #d55e00; border-radius: 6px; font-weight: 600; }
-details { margin: .8rem 0; padding: .1rem .9rem; border: 1px solid var(--line); border-radius: 6px; }
-summary { cursor: pointer; font-weight: 600; padding: .45rem 0; }
-@media print { body { max-width: none; } nav { display: none; } }
-"""
-
-
 REFRESH = 30  # seconds after which the page of a running study loads itself again
 _AGAIN = f'<noscript><meta http-equiv="refresh" content="{REFRESH}" /></noscript>\n'  # where no JavaScript runs
-_SCRIPT = (Path(__file__).parent / "templates" / "page.js").read_text()
+_TEMPLATES = Path(__file__).parent / "templates"
+_SCRIPT, _STYLE = (_TEMPLATES / "page.js").read_text(), (_TEMPLATES / "page.css").read_text()
 
 
 def page(markdown: str, *, title: str, drawn: Drawn | None = None, written: datetime | None = None) -> str:
@@ -86,7 +48,7 @@ def page(markdown: str, *, title: str, drawn: Drawn | None = None, written: date
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8" />\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1" />\n'
-        f"{_AGAIN if written else ''}<title>{escape(title)}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n"
+        f"{_AGAIN if written else ''}<title>{escape(title)}</title>\n<style>\n{_STYLE}</style>\n</head>\n<body>\n"
         f"<nav>{menu}</nav>\n{body}{_scripts(environment['specs'], drawn.bundle, written)}</body>\n</html>\n"
     )
 

@@ -46,8 +46,8 @@ _CONFIG: Spec = {
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """One view. A `fluid` panel is as wide as its place; any
-    other has the width that its spec names."""
+    """One view. A `fluid` panel is as wide as its place; any other has the width that its spec
+    names."""
 
     spec: Spec
     fluid: bool = True

@@ -28,15 +28,15 @@ _PREFIX = "constraints:"  # of Optuna's system attributes
 _REASONS = tuple(str(reason) for reason in FailureReason if reason.teaches)
 _KEPT = -1.0  # the constraint value of a trial that is far from breaking it
 
-# By constraints alone; by scores that are worse than any; or by both, where it is not known which
-# of the two a sampler reads.
+# A sampler learns from failures by constraints alone, by scores that are worse than any, or by
+# both, where it is not known which of the two it reads.
 Lesson = Literal["constraints", "scores", "both"]
 
 
 def constrain(storage: BaseStorage, trial_id: int, values: Mapping[str, float]) -> None:
     """Write constraint values of a running trial; above 0 a constraint is broken.
 
-    Other than `Trial.set_constraint`, replace a value that was written before.
+    Unlike `Trial.set_constraint`, it replaces a value that was written before.
     """
     for name, value in values.items():
         storage.set_trial_system_attr(trial_id, f"{_PREFIX}{name}", value)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 from optuna.pruners import BasePruner
 from optuna.study import Study
@@ -15,6 +18,28 @@ SCHEDULE = "schedule"  # the step of the trial's last evaluation, at the end of 
 RATES = "rates"  # the sum of the learning rates over its schedule, which is not in report steps
 EVALUATIONS = "evaluations"  # {"STEP": [progress of the schedule, loss or None]}
 PAUSED_AT = "paused_at"  # the step at which the trial is paused; 0 after it has gone on
+
+
+@dataclass(frozen=True, slots=True)
+class Learning:
+    """The learning that a trial has done at an evaluation, by which a pruner compares trials of
+    unlike schedules.
+
+    `progress` is the sum of its learning rates so far as a share of `rates`, their sum over its
+    schedule; `schedule` is the report step of its last evaluation. `loss` is None where trials are
+    not compared by it.
+    """
+
+    progress: float
+    rates: float
+    schedule: int
+    loss: float | None
+
+    def attributes(self, known: Mapping[str, Any], step: int) -> dict[str, Any]:
+        """Return the user attributes to write at a report step of a trial with those `known`."""
+        fixed = {SCHEDULE: self.schedule, RATES: self.rates}
+        new = {name: value for name, value in fixed.items() if name not in known}
+        return {**new, EVALUATIONS: {**known.get(EVALUATIONS, {}), str(step): [self.progress, self.loss]}}
 
 
 class Decision(StrEnum):

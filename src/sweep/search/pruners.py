@@ -17,6 +17,7 @@ from sweep.search.guard import GuardedPruner
 from sweep.search.promotion import PromotingPruner
 from sweep.search.racing import RacingPruner
 from sweep.search.ranks import RankedPruner
+from sweep.search.samplers import wanted_trials
 from sweep.search.stopping_race import FINALISTS
 
 _PRUNERS: Mapping[str, type[BasePruner]] = {
@@ -76,13 +77,9 @@ def promotes(study: StudyConfig) -> bool:
 def trials_of_each(study: StudyConfig, space: Space) -> int:
     """Return how many trials the pruner compares with each other.
 
-    These are all of the study, or those of one choice of `study.compare_by`. A grid has no more
-    trials than points.
+    These are all of the study, or those of one choice of `study.compare_by`.
     """
-    choices = space.choices(study.compare_by) if study.compare_by else ()
-    size = space.grid_size() if study.sampler == "grid" else None
-    trials = study.n_trials if size is None else min(study.n_trials, size)
-    return -(-trials // max(len(choices), 1))
+    return -(-wanted_trials(study, space) // max(len(space.choices(study.compare_by)), 1))
 
 
 def never_stopped(study: StudyConfig, trials: int | None = None) -> float:

@@ -155,6 +155,12 @@ def plain_sampler(study: StudyConfig, space: Space, asked: int, own: int | None 
         return sampler_class(study.sampler)(seed=seed, **options)
 
 
+def wanted_trials(study: StudyConfig, space: Space) -> int:
+    """Return `study.n_trials`, or the number of points of a smaller grid."""
+    size = space.grid_size() if study.sampler == "grid" else None
+    return study.n_trials if size is None else min(size, study.n_trials)
+
+
 def grid_point(study: StudyConfig, space: Space, trial: FrozenTrial) -> dict[str, Any] | None:
     """Return all values of a trial's grid point, even those that it has not asked for yet.
 

@@ -14,8 +14,8 @@ from sweep.records.warm_start import WarmTrial
 from sweep.search.distributions import distribution
 from sweep.search.view import StudyView, ViewingSampler
 
-# Of all of them: before the study's own. Optuna's search space of the intersection leaves out
-# trials with lower numbers than this.
+# The number of each: lower than those of the study's own trials. Optuna's intersection search
+# space leaves out trials with still lower ones.
 _NUMBER = -1
 
 

@@ -13,14 +13,15 @@ from optuna.trial import FrozenTrial, TrialState
 from sweep.config.measured import MEASURED, limit_name
 from sweep.config.schema import Scalar, StudyConfig
 from sweep.config.secrets import scrub
-from sweep.records.trial import Completed, Cost, EvalPoint, Failed, FailureReason, Outcome, Pruned, Step
+from sweep.records.cost import Cost
+from sweep.records.trial import Completed, EvalPoint, Failed, FailureReason, Outcome, Pruned, Step
 from sweep.search.constraints import OUTCOME
 from sweep.study.trial_groups import RETRIED
 
 _EPOCH, _SECONDS, _ENGINE, _MESSAGE = "best_epoch", "seconds", "engine", "message"
 _ALONE, _TOGETHER = "lost_alone", "lost_together"  # earlier versions wrote the second one
-# Of a trial that goes on after a loss: how often it was lost without getting further, and the step
-# that it had reached when it was lost last.
+# How often a trial that goes on was lost without getting further, and the step that it had reached
+# at its last loss.
 LOSSES, LOST_AT = "losses", "lost_at_step"
 STOPPED_AT = "stopped_at"  # the report step at which the pruner stopped the trial
 PROMOTIONS = "promotions"  # how often a paused trial was promoted
@@ -58,8 +59,7 @@ def recovered_outcome(trial: FrozenTrial, events: Sequence[Step | EvalPoint], st
     events.
 
     The cost holds the seconds, the steps, the engine, and a measured value that is the study's
-    second objective. Evaluations whose events cannot be
-    read are missing.
+    second objective. Evaluations whose events cannot be read are missing.
     """
     evals = tuple(event for event in events if isinstance(event, EvalPoint))
     known = trial.user_attrs
@@ -91,9 +91,8 @@ def _measured(trial: FrozenTrial, study: StudyConfig) -> dict[str, float]:
 def _best(trial: FrozenTrial, evals: Sequence[EvalPoint], study: StudyConfig) -> EvalPoint:
     """Return the evaluation that has the trial's score, or one made from the user attributes."""
     assert trial.values, "a completed trial has a score"
-    metric = study.metric
     score = trial.values[0]  # of the first of two objectives
-    same = [point for point in evals if point.metrics.get(metric) == score]
+    same = [point for point in evals if point.metrics.get(study.metric) == score]
     if same:
         return same[0]
     return EvalPoint(1, 0, float(trial.user_attrs.get(_EPOCH, 0.0)), _scores(trial, study))

@@ -8,10 +8,11 @@ from contextlib import contextmanager, suppress
 from optuna.exceptions import StorageInternalError
 
 from sweep.errors import disk_failure
+from sweep.records.cost import unfinished_cost
 from sweep.records.device_time import DeviceTime
 from sweep.records.snapshots import Snapshots, trial_key
 from sweep.records.store import Store
-from sweep.records.trial import Failed, FailureReason, Outcome, TrialRecord, unfinished_cost
+from sweep.records.trial import Failed, FailureReason, Outcome, TrialRecord
 from sweep.study.running import RunningTrial
 from sweep.track.tracker import PAUSED
 
@@ -45,11 +46,9 @@ def crashes_recorded(
             pausing = [one for number, one in running.items() if one.pausing and snapshots.step(trial_key(number))]
             for one in pausing:
                 store.marks(one.plan.number).clear()
-            trials, message = (
-                [one for one in running.values() if one not in pausing],
-                f"{type(error).__name__}: {error}",
-            )
-            for one, record in [(one, settle(one, _crashed(one, message))) for one in trials]:
+            others = [one for one in running.values() if one not in pausing]
+            message = f"{type(error).__name__}: {error}"
+            for one, record in [(one, settle(one, _crashed(one, message))) for one in others]:
                 close(one, record)
             for one in pausing:
                 one.run.finish(PAUSED)

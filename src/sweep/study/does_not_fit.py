@@ -7,8 +7,9 @@ from dataclasses import replace
 from sweep.config.batch import EFFECTIVE, PER_DEVICE
 from sweep.config.schema import Config
 from sweep.errors import UserError
+from sweep.records.cost import Cost
 from sweep.records.memory import MemoryFacts, gib
-from sweep.records.trial import Cost, Failed, FailureReason
+from sweep.records.trial import Failed, FailureReason
 from sweep.study.forecast import Forecast
 
 EVALUATED = "trainer.per_device_eval_batch_size"

@@ -11,6 +11,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import torch
+from datasets import Dataset
 
 from sweep.config.budget import BudgetConfig
 from sweep.config.optimizers import OPTIMIZERS
@@ -19,7 +20,7 @@ from sweep.config.steps import evaluation_steps, total_steps
 from sweep.data.splits import Rows, Splits
 from sweep.data.tokenise import TokenisedData
 from sweep.engine import cached_head, memory
-from sweep.engine.trainer import trained
+from sweep.engine.trainer import Trained, trained
 from sweep.errors import Fault, UserError, first_line
 from sweep.launch.workspace import Workspace
 from sweep.model.base_model_cache import BaseModelCache
@@ -127,15 +128,10 @@ def _too_small(budget: BudgetConfig, seconds: float) -> list[str]:
 
 
 def _timed(config: Config, splits: Splits, device: torch.device, rows: int) -> Expected:
+    """Return an estimate from steps of so many rows. Raises UserError where the training fails."""
     held_out = _some(splits.validation, max(rows, min(config.trainer.per_device_eval_batch_size, 8 * rows)))
     few = replace(splits, train=_some(splits.train, _STEPS * rows), validation=held_out, test=None)
-    trainer = config.trainer.model_copy(update={
-        "num_train_epochs": 1, "per_device_train_batch_size": rows, "gradient_accumulation_steps": 1,
-        "eval_strategy": "no", "eval_steps": None, "early_stopping_patience": None,
-    })  # fmt: skip
-    optimizer = config.optimizer.model_copy(update={"warmup_steps": 0})
-    short = config.model_copy(update={"trainer": trainer, "optimizer": optimizer})
-    trial = TrialPlan(0, {}, short, total_steps(len(few.train), short.trainer), "")
+    trial = _few_steps(config, len(few.train), rows)
     moments: list[float] = []
 
     def on_step(step: Step) -> Verdict:
@@ -158,10 +154,7 @@ def _timed(config: Config, splits: Splits, device: torch.device, rows: int) -> E
             tokens = data.validation(
                 done.tokenizer, config.dataset.max_length, base_models.prompt(trial.settings, splits.labels)
             )
-            done.predict(tokens)
-            began = time.perf_counter()
-            done.predict(tokens)
-            forward = (time.perf_counter() - began) / len(tokens)
+            forward = _forward_seconds(done, tokens)
         peak = memory.peak(device)
     share = config.trainer.per_device_train_batch_size / rows
     # A cached head: the base reads each row once, and an evaluation runs the head alone.
@@ -173,6 +166,25 @@ def _timed(config: Config, splits: Splits, device: torch.device, rows: int) -> E
         ahead_row=forward if ahead else 0.0,
         peak=before + int(max(peak - before, 0) * share),
     )
+
+
+def _few_steps(config: Config, rows: int, batch: int) -> TrialPlan:
+    """Return a trial of one epoch over so many rows, without warmup and evaluations."""
+    trainer = config.trainer.model_copy(update={
+        "num_train_epochs": 1, "per_device_train_batch_size": batch, "gradient_accumulation_steps": 1,
+        "eval_strategy": "no", "eval_steps": None, "early_stopping_patience": None,
+    })  # fmt: skip
+    optimizer = config.optimizer.model_copy(update={"warmup_steps": 0})
+    short = config.model_copy(update={"trainer": trainer, "optimizer": optimizer})
+    return TrialPlan(0, {}, short, total_steps(rows, trainer), "")
+
+
+def _forward_seconds(done: Trained, tokens: Dataset) -> float:
+    """Return the seconds of a forward pass by row, of the second pass over the rows."""
+    done.predict(tokens)
+    began = time.perf_counter()
+    done.predict(tokens)
+    return (time.perf_counter() - began) / len(tokens)
 
 
 def _rows_timed(config: Config, account: Parameters, device: torch.device) -> int:

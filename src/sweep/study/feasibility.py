@@ -1,5 +1,5 @@
-"""Judges whether trials keep the limits of the study: from the values that were measured follow
-outcomes and constraint values."""
+"""The judgement of trials by the limits of the study: measured values become outcomes and
+constraint values."""
 
 from __future__ import annotations
 
@@ -16,17 +16,9 @@ from sweep.data.labels import LabelSpace
 from sweep.errors import Fault
 from sweep.model.preflight import preflight
 from sweep.plan.plan import Plan, tokenised_by
+from sweep.records.cost import Cost
 from sweep.records.final import Parameters
-from sweep.records.trial import (
-    Completed,
-    Cost,
-    Failed,
-    FailureReason,
-    Outcome,
-    Pruned,
-    TrialPlan,
-    TrialRecord,
-)
+from sweep.records.trial import Completed, Failed, FailureReason, Outcome, Pruned, TrialPlan, TrialRecord
 from sweep.search.constraints import failure_constraints
 from sweep.study.forecast import Peak
 

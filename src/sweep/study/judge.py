@@ -10,7 +10,7 @@ from sweep.plan.pausing import pauses
 from sweep.plan.plan import Plan
 from sweep.records.trial import EvalPoint
 from sweep.search.progress import progress, rate_sum
-from sweep.search.promotion import Decision
+from sweep.search.promotion import Decision, Learning
 from sweep.search.report_steps import ReportSteps
 from sweep.study.attributes import STOPPED_AT
 from sweep.study.optuna_study import OptunaStudy
@@ -38,12 +38,10 @@ class Judge:
     @classmethod
     def of(cls, plan: Plan, optuna_study: OptunaStudy) -> Self:
         """Return the judge of a plan's trials."""
-        trainers = [corner.trainer for corner in plan.corners]
-        steps = ReportSteps.of(trainers, plan.space, rows=len(plan.splits.train))
         comparable = not any(key in plan.space for key in _TRADED)
         study = plan.config.study
         return cls(
-            optuna_study, steps, by_loss=comparable and study.second is None,
+            optuna_study, plan.report_steps, by_loss=comparable and study.second is None,
             pauses=pauses(study, plan.splits.state.scored),
         )  # fmt: skip
 
@@ -72,12 +70,14 @@ class Judge:
         running.reported = step
         total, schedule = plan.total_steps, config.optimizer.lr_scheduler_type
         warmup = warmup_steps(total, config.optimizer.warmup_steps)
-        return self.optuna_study.report(
-            running.trial, [point.value(one) for one in config.study.objectives], step,
-            schedule=self.report_steps.nearest(config.trainer, total),
+        learning = Learning(
+            progress(point.step, total=total, warmup=warmup, schedule=schedule),
             rates=rate_sum(config.optimizer.learning_rate, total=total, warmup=warmup, schedule=schedule),
-            progress=progress(point.step, total=total, warmup=warmup, schedule=schedule),
+            schedule=self.report_steps.nearest(config.trainer, total),
             loss=point.metrics.get("eval/loss") if self.by_loss else None,
+        )
+        return self.optuna_study.report(
+            running.trial, [point.value(one) for one in config.study.objectives], step, learning=learning,
             judged=point.step < total,
             warm=point.step > warmup,
             savable=running.savable and self.pauses,

@@ -23,10 +23,10 @@ from sweep.records.store import Store
 from sweep.records.trial import Completed, Failed, Outcome, Pruned, outcome_value
 from sweep.records.warm_start import WarmRun
 from sweep.search.constraints import constrain
-from sweep.search.promotion import EVALUATIONS, PAUSED_AT, RATES, SCHEDULE, Decision, is_paused
+from sweep.search.promotion import PAUSED_AT, Decision, Learning, is_paused
 from sweep.search.pruners import pruner, trials_of_each
 from sweep.search.ranks import report
-from sweep.search.samplers import PLACE, grid_point, sampler
+from sweep.search.samplers import PLACE, grid_point, sampler, wanted_trials
 from sweep.search.warm import WarmSampler, finished_trials, of_choice
 from sweep.study.attributes import LOSSES, LOST_AT, PROMOTIONS, STOPPED_AT, attributes, lost_alone
 from sweep.study.known_trials import KnownTrials
@@ -35,7 +35,7 @@ from sweep.study.owner import claim
 from sweep.study.points import begun_points, free_place, suggest
 from sweep.study.retries import Retries
 from sweep.study.signals import StopFlag
-from sweep.study.storage import STORAGE_ERRORS, open_storage, own_address, reason, shown_address, unusable
+from sweep.study.storage import STORAGE_ERRORS, open_storage, own_address, reason, shown_storage, unusable
 from sweep.study.transactions import OrderedStudy, forget_trials, gathered_writes, in_order, transaction
 from sweep.study.trial_groups import RETRIED, SCORED_TO, OwnPruner, OwnSampler, decision, fixed_values, value_of
 
@@ -84,7 +84,7 @@ class OptunaStudy:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         logging.getLogger("optuna.storages").setLevel(logging.ERROR)  # `Retries` tells of a server that is away
         address = config.storage or own_address(store)
-        name = shown_address(config.storage) if config.storage else "SQLite in run_dir"
+        name = shown_storage(config)
         retries = Retries(lambda error: f"{name} does not answer: {reason(error, address)}", say, stop or StopFlag())
         try:
             # The address of a new study may be wrong; the server of one that goes on restarts at most.
@@ -116,8 +116,7 @@ class OptunaStudy:
     @property
     def wanted(self) -> int:
         """Return `n_trials`, or the number of points of a smaller grid."""
-        size = self.space.grid_size() if self.config.sampler == "grid" else None
-        return self.config.n_trials if size is None else min(size, self.config.n_trials)
+        return wanted_trials(self.config, self.space)
 
     def ask(self) -> tuple[Trial, dict[str, Scalar]]:
         """Return the next trial and its values: the first waiting point, or a new one.
@@ -272,7 +271,8 @@ class OptunaStudy:
         sampler draws the others again, from the same seed.
         """
         trial.set_user_attr(RETRIED, True)
-        frozen = next(one for one in self._trials() if one.number == trial.number)
+        frozen = self._trial(trial.number)
+        assert frozen is not None, "the trial is in the storage"
         known = {**fixed_values(frozen), **frozen.params}
         drawn = grid_point(self.config, self.space, frozen) or fixed_values(frozen)
         point = known if self.is_complete(known) else drawn
@@ -289,10 +289,7 @@ class OptunaStudy:
         scores: Sequence[float],
         step: int,
         *,
-        schedule: int | None = None,
-        rates: float | None = None,
-        progress: float | None = None,
-        loss: float | None = None,
+        learning: Learning | None = None,
         judged: bool,
         warm: bool,
         savable: bool = True,
@@ -300,28 +297,19 @@ class OptunaStudy:
         """Report the score of each objective at a report step. Return what the pruner decides on
         the trial for it, where the score is to be `judged` (`trial_groups.decision`).
 
-        `schedule` is the report step of the trial's last evaluation, `rates` the sum of its
-        learning rates until there, `progress` that of its schedule, and `loss` the loss by which
-        trials may be compared. A trial that is not `savable` is not paused: it goes on, or is
-        stopped for good. Score and decision are one transaction: a score that a killed process has
-        reported has its decision.
+        `learning` is for a pruner that promotes. A trial that is not `savable` is not paused: it
+        goes on, or is stopped for good. Score and decision are one transaction: a score that a
+        killed process has reported has its decision.
         """
-
-        # Decided before what is repeated: Optuna's trial keeps what a transaction that failed has set.
-        news = {
-            name: value for name, value in ((SCHEDULE, schedule), (RATES, rates))
-            if self.promotes and value is not None and name not in trial.user_attrs
-        }  # fmt: skip
+        # Found before the transaction: a trial keeps the attributes of one that failed.
+        learnt = learning.attributes(trial.user_attrs, step) if learning is not None and self.promotes else {}
 
         def reported() -> Decision:
             known = trial._cached_frozen_trial.intermediate_values
             if max(known, default=0) > step or SCORED_TO in trial.user_attrs:
                 trial.set_user_attr(SCORED_TO, step)
-            for name, value in news.items():
+            for name, value in learnt.items():
                 trial.set_user_attr(name, value)
-            if self.promotes and progress is not None:
-                evaluations = trial.user_attrs.get(EVALUATIONS, {})
-                trial.set_user_attr(EVALUATIONS, {**evaluations, str(step): [progress, loss]})
             report(trial, scores, step)
             if not judged:
                 return Decision.GO_ON

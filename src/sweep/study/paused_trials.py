@@ -12,6 +12,7 @@ from sweep.study.feasibility import Feasibility
 from sweep.study.optuna_study import OptunaStudy
 from sweep.study.running import Stopped
 from sweep.study.session import Session
+from sweep.study.view import trial_title
 from sweep.track.tracker import PAUSED, JobType, Run, StoppedRun, go_on, trial_ending
 
 # Runs of paused trials that stay open on the trackers, as many as of trials that train at once on a
@@ -42,7 +43,7 @@ class PausedTrials:
         self.session.store.write_pause(record)
         self._paused[stopped.number] = stopped
         share = min(record.outcome.cost.steps / max(record.total_steps, 1), 1.0)
-        self.session.view.put_aside(f"trial {record.number}", share)
+        self.session.view.put_aside(trial_title(record.number), share)
 
     def add(self, stopped: Stopped, record: TrialRecord) -> None:
         """Take in a trial that has its snapshot, and gets `record` unless it is promoted."""

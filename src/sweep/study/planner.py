@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from sweep.config.schema import Scalar
 from sweep.errors import UserError
 from sweep.plan.plan import Plan
-from sweep.records.trial import Cost, Failed, FailureReason, TrialPlan
+from sweep.records.cost import Cost
+from sweep.records.trial import Failed, FailureReason, TrialPlan
 from sweep.study.does_not_fit import DoesNotFitError
 from sweep.study.feasibility import Feasibility
 from sweep.study.forecasts import Forecasts

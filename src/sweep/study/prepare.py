@@ -6,7 +6,7 @@ A dry run ends here.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -69,15 +69,7 @@ def prepare(plan: Plan, launcher: Launcher | None = None) -> Plan:
         raise UserError([*faults, *machine])
     looked = _look_at_rows(plan, configs)
     notes = [*(f"this machine cannot run it: {fault}" for fault in dict.fromkeys(machine)), *dict.fromkeys(notes)]
-    notes += [
-        *plan.notes,
-        *plan.splits.warnings,
-        *idle(plan.config.model, plan.origin.chosen),
-        *_never_packed(plan),
-        *_never_broken(plan.config, there.facts.device),
-        *dict.fromkeys(note for corner in plan.corners for note in optimizer_notes(corner.optimizer)),
-        *dict.fromkeys(note for one in looked.values() for note in one.notes),
-    ]
+    notes += _notes(plan, looked, there.facts.device)
     if dry:
         check_place(plan, there.facts.device_name)
         warm = preview(plan, locked(plan, there.facts.device_name)) if plan.config.study.warm_start else []
@@ -92,6 +84,19 @@ def prepare(plan: Plan, launcher: Launcher | None = None) -> Plan:
         {tokens: one.longest for tokens, one in looked.items()},
     )
     return replace(plan, lengths={tokens: one.mean_length for tokens, one in looked.items()}, needs=needs)
+
+
+def _notes(plan: Plan, looked: Mapping[str, Looked], device: str) -> list[str]:
+    """Return the notes of a plan and on its rows, models and optimizers."""
+    return [
+        *plan.notes,
+        *plan.splits.warnings,
+        *idle(plan.config.model, plan.origin.chosen),
+        *_never_packed(plan),
+        *_never_broken(plan.config, device),
+        *dict.fromkeys(note for corner in plan.corners for note in optimizer_notes(corner.optimizer)),
+        *dict.fromkeys(note for one in looked.values() for note in one.notes),
+    ]
 
 
 def _counted(
@@ -160,9 +165,7 @@ def describe(plan: Plan, account: Parameters, *, notes: Sequence[str] = (), line
     rows = {"train": len(splits.all_train), "validation": splits.scored_rows, "test": len(splits.test or ())}
     steps = sorted({total_steps(len(splits.train), corner.trainer) for corner in plan.corners})
     evaluations = sorted({len(evaluation_steps(len(splits.train), corner.trainer)) for corner in plan.corners})
-    space = [
-        f"  {key}: {parameter.domain}{_when(parameter.when)}" for key, parameter in ((p.key, p) for p in plan.space)
-    ]
+    space = [f"  {one.key}: {one.domain}{_when(one.when)}" for one in plan.space]
     objectives = zip(config.study.directions, config.study.objectives, strict=True)
     wanted = " and ".join(f"{direction} {one.metric}" for direction, one in objectives)
     end = "dry run: nothing was trained, and nothing written outside the cache"
@@ -234,7 +237,7 @@ def _divided(plan: Plan) -> list[str]:
 def _afterwards(plan: Plan) -> list[str]:
     """Return lines on the trainings after the search."""
     study = plan.config.study
-    choices = plan.space.choices(study.compare_by) if study.compare_by else ()
+    choices = plan.space.choices(study.compare_by)
     kinds, lines = max(len(choices), 1), []
     if choices:
         lines.append(f"compared by {study.compare_by}: {', '.join(map(str, choices))}, with equal numbers of trials")

@@ -16,7 +16,7 @@ from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import URL, NullPool, make_url
 
 from sweep.errors import UserError
-from sweep.study.storage import STORAGE_ERRORS, engine_options, shown_address, unusable
+from sweep.study.storage import STORAGE_ERRORS, as_template, engine_options, shown_address, unusable
 
 _LONGEST_WAIT = 10.0  # seconds for a lock of SQLite
 _READ_ONLY = "-c default_transaction_read_only=on"  # libpq: the server then refuses to write
@@ -110,8 +110,7 @@ def open_read_only(
     try:
         url = make_url(address)
         options = _sqlite(Path(url.database or ""), in_use) if url.get_backend_name() == "sqlite" else _server(url)
-        plain = address.replace("{", "{{").replace("}", "}}")  # Optuna takes an address for a template
-        source = RDBStorage(plain, engine_kwargs=options, skip_table_creation=True)
+        source = RDBStorage(as_template(address), engine_kwargs=options, skip_table_creation=True)
         return ReadOnlyStorage(source, study_name, labels)
     except KeyError:
         rule = f"is {shown_address(address)}, which holds no study {study_name}"

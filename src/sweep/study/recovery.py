@@ -12,20 +12,11 @@ from optuna.trial import FrozenTrial, Trial
 from sweep.config.schema import Scalar
 from sweep.errors import UserError
 from sweep.provenance import now, utc
+from sweep.records.cost import Cost, unfinished_cost
 from sweep.records.device_time import DeviceTime
 from sweep.records.marks import UnfinishedState
 from sweep.records.snapshots import Snapshots, trial_key
-from sweep.records.trial import (
-    Cost,
-    EvalPoint,
-    Failed,
-    FailureReason,
-    Outcome,
-    Pruned,
-    Step,
-    TrialRecord,
-    unfinished_cost,
-)
+from sweep.records.trial import EvalPoint, Failed, FailureReason, Outcome, Pruned, Step, TrialRecord
 from sweep.search.promotion import is_paused
 from sweep.study.attributes import PROMOTIONS, recovered_outcome
 from sweep.study.feasibility import Feasibility

@@ -14,7 +14,6 @@ from sweep.records.row_log import Row, RowLog
 from sweep.records.snapshot import Snapshot
 from sweep.records.snapshots import Snapshots, trial_key
 from sweep.records.trial import (
-    Completed,
     EvalPoint,
     Failed,
     FailureReason,
@@ -40,6 +39,7 @@ from sweep.study.running import RunningTrial, Stopped
 from sweep.study.session import Session
 from sweep.study.stop_rule import StopRule
 from sweep.study.storage import storage_errors
+from sweep.study.view import trial_title
 from sweep.study.warm_start import warm_start
 from sweep.track.tracker import PUT_AWAY, JobType, Run, StoppedRun, go_on, trial_ending
 
@@ -184,7 +184,7 @@ class _Loop:
         stopped = Stopped(trial, params, now())
         if (plan := self._planned(stopped)) is not None:
             self._run(stopped, plan, self.session.tracker.open(plan), self._log(plan))
-            self.session.view.begin(plan, _title(plan), again=self.session.ended.stopped_at(plan.params))
+            self.session.view.begin(plan, trial_title(plan.number), again=self.session.ended.stopped_at(plan.params))
         return plan
 
     def _take_up(self, stopped: Stopped, *, promoted: bool = False) -> TrialPlan | None:
@@ -200,7 +200,9 @@ class _Loop:
         )
         plan = replace(plan, snapshot=snapshot)
         self._run(stopped, plan, run, log)
-        self.session.view.begin(plan, _title(plan), since=snapshot.step if snapshot else 0, promoted=promoted)
+        self.session.view.begin(
+            plan, trial_title(plan.number), since=snapshot.step if snapshot else 0, promoted=promoted
+        )
         return plan
 
     def _planned(self, stopped: Stopped) -> TrialPlan | None:
@@ -235,7 +237,7 @@ class _Loop:
         self.limits.failures.ended(stopped.number, failed)
         self.session.study_run.ended(record)
         self._count_stopped()
-        self.session.view.ended(f"trial {stopped.number}", record.state, failed.message)
+        self.session.view.ended(trial_title(stopped.number), record.state, failed.message)
         self._show_count()
 
     def _step(self, plan: TrialPlan, step: Step) -> Verdict:
@@ -245,14 +247,14 @@ class _Loop:
         self.session.study_run.step(plan, step)
         if step.metrics:
             self._add(running, step)
-        self.session.view.step(_title(plan), step)
+        self.session.view.step(trial_title(plan.number), step)
         return self._verdict(plan)
 
     def _add(self, running: RunningTrial, event: Row) -> bool:
         """Write and log a row. Return False where it was written before the trial was stopped."""
         if running.differs(event):
             self.session.view.say(
-                f"{_title(running.plan)}: step {event.step} came out otherwise than before the stop; "
+                f"{trial_title(running.plan.number)}: step {event.step} came out otherwise than before the stop; "
                 "its earlier rows from there on are replaced"
             )
         return running.add(event)
@@ -260,7 +262,7 @@ class _Loop:
     def _evaluated(self, plan: TrialPlan, point: EvalPoint) -> Verdict:
         running = self.running[plan.number]
         if self._add(running, point):
-            self.session.view.evaluated(_title(plan), point)
+            self.session.view.evaluated(trial_title(plan.number), point)
         decision = self.judge.decide(running, point)
         self.paused.changed()
         verdict = self._verdict(plan)
@@ -312,7 +314,7 @@ class _Loop:
         self.paused.add(running.stopped(), record)
         self._count_stopped()
         self.session.study_run.over(running.plan, seconds=stopped.cost.seconds)
-        self.session.view.closed(_title(running.plan), "paused", pruned)
+        self.session.view.closed(trial_title(running.plan.number), "paused", pruned)
 
     def _end_paused(self) -> None:
         """End the paused trials as pruned: the study has all its trials, and the pruner promotes
@@ -320,7 +322,7 @@ class _Loop:
         for record in self.paused.end():
             self._count_stopped()
             self.session.study_run.ended(record)
-            self.session.view.closed(f"trial {record.number}", record.state, record.outcome)
+            self.session.view.closed(trial_title(record.number), record.state, record.outcome)
             self._show_count()
 
     def _put_away(self, running: RunningTrial, state: str, detail: str) -> None:
@@ -332,7 +334,7 @@ class _Loop:
         self.waiting = sorted([*self.waiting, running.stopped()], key=lambda stopped: stopped.number)
         self._count_stopped()
         self.session.study_run.over(running.plan)
-        self.session.view.ended(_title(running.plan), state, detail)
+        self.session.view.ended(trial_title(running.plan.number), state, detail)
 
     def _close(self, running: RunningTrial, record: TrialRecord) -> None:
         plan = running.plan
@@ -340,7 +342,7 @@ class _Loop:
         running.run.finish(trial_ending(record, plan.config.study))
         self.session.study_run.over(plan, seconds=record.outcome.cost.seconds)
         self.session.study_run.ended(record)
-        self.session.view.closed(_title(plan), record.state, record.outcome)
+        self.session.view.closed(trial_title(plan.number), record.state, record.outcome)
         self._show_count()
         self.session.view.standing()
 
@@ -367,16 +369,7 @@ class _Loop:
         return Verdict.PUT_AWAY if self.limits.put_away else Verdict.CONTINUE
 
     def _show_count(self) -> None:
-        best = self.session.ended.best()
-        value = (
-            best.outcome.best.metrics[self.optuna_study.config.metric]
-            if best and isinstance(best.outcome, Completed)
-            else None
-        )
         self.session.view.count(
-            self.optuna_study.counted, self.optuna_study.wanted, best, value, most=self.limits.most(self.begun)
-        )
-
-
-def _title(plan: TrialPlan) -> str:
-    return f"trial {plan.number}"
+            self.optuna_study.counted, self.optuna_study.wanted, self.session.ended.best(),
+            most=self.limits.most(self.begun),
+        )  # fmt: skip

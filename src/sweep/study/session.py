@@ -94,8 +94,8 @@ def opened(plan: Plan, launcher: Launcher | None = None) -> Iterator[Session]:
     """
     store, where = Store(Path(plan.config.run_dir)), launcher or Inline.of(plan)
     with store.held(), stop_on_signals() as stop:
-        device, key = where.facts().device_name, plan.config.study.compare_by
-        groups = len(plan.space.choices(key)) if key else 1
+        device = where.facts().device_name
+        groups = max(len(plan.space.choices(plan.config.study.compare_by)), 1)
         part = trained_part(plan.corners, plan.space, plan.splits.state.scored)
         view = View(plan.config.study, memory=where.memory_in_use, device=device, groups=groups, part=part)
         where.tell_by(view.say, lambda: stop.raised)

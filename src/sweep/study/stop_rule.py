@@ -33,8 +33,11 @@ class StopRule:
     def of(cls, plan: Plan) -> Self:
         """Return the rules of a plan's study."""
         config, study = plan.config, plan.config.study
-        choices = plan.space.choices(study.compare_by) if study.compare_by else ()
-        return cls(study, choices, Scale.of(config.dataset, study.metric, plan.splits.state.scored))
+        return cls(
+            study,
+            plan.space.choices(study.compare_by),
+            Scale.of(config.dataset, study.metric, plan.splits.state.scored),
+        )
 
     def holds(self, records: Sequence[TrialRecord], wanted: int) -> bool:
         """Return whether a rule holds after these trials of `wanted` in all."""

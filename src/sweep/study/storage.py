@@ -66,14 +66,19 @@ def _created(address: str, options: dict[str, Any]) -> RDBStorage:
     Two processes that create the tables in one moment get in each other's way: the later one tries
     again.
     """
-    plain = address.replace("{", "{{").replace("}", "}}")  # Optuna takes an address for a template
+    template = as_template(address)
     for _ in range(_TRIES - 1):
         try:
-            return RDBStorage(plain, engine_kwargs=dict(options))
+            return RDBStorage(template, engine_kwargs=dict(options))
         except SQLAlchemyError as error:
             if not isinstance(error, IntegrityError) and not _exists_already(error):
                 raise
-    return RDBStorage(plain, engine_kwargs=dict(options))
+    return RDBStorage(template, engine_kwargs=dict(options))
+
+
+def as_template(address: str) -> str:
+    """Return the address as `RDBStorage` takes it: as a template, in which a brace is doubled."""
+    return address.replace("{", "{{").replace("}", "}}")
 
 
 def _exists_already(error: SQLAlchemyError) -> bool:
@@ -136,6 +141,11 @@ def shown_address(address: str) -> str:
     return scrub(_without_password(address, address))
 
 
+def shown_storage(config: StudyConfig) -> str:
+    """Return the name of a study's storage in messages."""
+    return shown_address(config.storage) if config.storage else "SQLite in run_dir"
+
+
 def reason(error: BaseException, address: str) -> str:
     """Return the first line of what the driver of a database said, without the address's
     password."""
@@ -168,7 +178,7 @@ def _parsed(address: str) -> URL | None:
 def storage_errors(config: StudyConfig) -> Iterator[None]:
     """Turn an error of the storage within the context, such as a full disk or a lost server, into
     UserError."""
-    name = shown_address(config.storage) if config.storage else "SQLite in run_dir"
+    name = shown_storage(config)
     try:
         yield
     except optuna.exceptions.StorageInternalError as error:

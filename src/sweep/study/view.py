@@ -24,6 +24,7 @@ from sweep.records.trial import (
     Step,
     TrialPlan,
     TrialRecord,
+    best_metrics,
     outcome_value,
 )
 from sweep.study.time_left import TimeLeft, Training
@@ -83,14 +84,13 @@ class View:
         """Take into account the seconds that limits leave to the search; None for no limit."""
         self._left.limit = seconds
 
-    def count(
-        self, done: int, wanted: int, best: TrialRecord | None, value: float | None, *, most: int | None = None
-    ) -> None:
-        """Show how many of the wanted trials are done, and the best one with its `value`. The
-        study can come to `most` trials, by its budget."""
+    def count(self, done: int, wanted: int, best: TrialRecord | None, *, most: int | None = None) -> None:
+        """Show how many of the wanted trials are done, and the best one. The study can come to
+        `most` trials, by its budget."""
         self._done, self._wanted, self._left.most = done, wanted, most
-        if best is not None and value is not None:
-            self._best = f"best {self.study.metric} {value:.4f} (trial {best.number})"
+        if best is not None:
+            score = best_metrics(best)[self.study.metric]
+            self._best = f"best {self.study.metric} {score:.4f} ({trial_title(best.number)})"
             self._values = _settings(best)
         self._refresh()
 
@@ -108,7 +108,7 @@ class View:
         `again` is the number of a stopped trial whose point this trial retries; `since` is the
         step of the snapshot of a stopped training, 0 where it has none.
         """
-        training = Training(since or 0, trial.total_steps, search=title == f"trial {trial.number}")
+        training = Training(since or 0, trial.total_steps, search=title == trial_title(trial.number))
         self._left.begin(title, training, self._done)
         self._running[title] = self._bar.add_task(title, total=trial.total_steps, completed=since or 0, epoch=0.0)
         values = _settings(trial)
@@ -201,6 +201,11 @@ class View:
         if self._best:
             lines.append(Text(f"{self._best}  {self._values}"))
         return Group(*lines, self._bar)
+
+
+def trial_title(number: int) -> str:
+    """Return the title of a trial of the search."""
+    return f"trial {number}"
 
 
 def _trials(done: int, wanted: int) -> str:

@@ -98,7 +98,7 @@ class _Shares:
     @classmethod
     def of(cls, plan: Plan, known: Sequence[WarmRun]) -> _Shares:
         study = plan.config.study
-        choices: tuple[Scalar, ...] = plan.space.choices(study.compare_by) if study.compare_by else (None,)
+        choices: tuple[Scalar, ...] = plan.space.choices(study.compare_by) or (None,)
         most = max(study.n_trials // len(choices) // 2, 1)
         shares = cls(study.compare_by, dict.fromkeys(choices, most))
         for point in (*study.enqueue, *(point for run in known for point in run.points)):
@@ -144,10 +144,9 @@ class _Reader:
         assert other is not None, "the plan has checked it"
         records = store.trials()
         searched = {*lock.space, *other.space}
-        steps = ReportSteps.of([corner.trainer for corner in plan.corners], plan.space, len(plan.splits.train))
         return cls(
             plan, root, records, ranked(records, other.config.study.objective), values_of(other),
-            tuple(differing(lock, other, apart_from=searched)), steps, Feasibility.of(plan),
+            tuple(differing(lock, other, apart_from=searched)), plan.report_steps, Feasibility.of(plan),
         )  # fmt: skip
 
     def run(self, shares: _Shares) -> WarmRun:

@@ -13,9 +13,10 @@ from sweep.analysis.comparison.failures import failures
 from sweep.analysis.comparison.plain import plain
 from sweep.analysis.facts import read
 from sweep.config.published import PublishedConfig, PublishedTraining, PublishedTrial
+from sweep.records.cost import Cost
 from sweep.records.final import Candidate, Confirmation, Refit
 from sweep.records.store import Store
-from sweep.records.trial import Cost, Pruned
+from sweep.records.trial import Pruned
 from sweep.report.comparison.document import document
 from sweep.report.comparison.figures import curves, figures
 from sweep.report.comparison.summary import rows, summary, summary_lines

@@ -17,9 +17,10 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from sweep.errors import UserError
+from sweep.records.cost import Cost
 from sweep.records.final import FinalRecord, Refit
 from sweep.records.store import Store, refit_dir
-from sweep.records.trial import Completed, Cost, EvalPoint, Failed, Step, TrialRecord
+from sweep.records.trial import Completed, EvalPoint, Failed, Step, TrialRecord
 from sweep.track.mock_settings import FOLDER
 from sweep.track.received import ReceivedRun, received_runs
 

@@ -13,11 +13,12 @@ from sweep.analysis.predictions import Prediction, read_predictions
 from sweep.config.metrics import short_name
 from sweep.config.schema import Config, Scalar, Task
 from sweep.errors import Fault, UserError
+from sweep.records.cost import Cost, total
 from sweep.records.counted import counting
 from sweep.records.final import FinalRecord
 from sweep.records.lock import Lock
 from sweep.records.store import Store
-from sweep.records.trial import Cost, Metrics, TrialRecord, total
+from sweep.records.trial import Metrics, TrialRecord
 from sweep.records.winner import read_lock
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from sweep.analysis.comparison.columns import Column, known
 from sweep.analysis.comparison.comparison import Comparison
 from sweep.analysis.comparison.contestants import Contestant
-from sweep.records.trial import total
+from sweep.records.cost import total
 
 COSTS: Mapping[str, Callable[[Contestant], float]] = {
     "trained parameters": lambda one: one.final.parameters.trainable,
