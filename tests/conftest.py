@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import sqlite3
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 
 import alembic.util
 import pytest
+from sqlalchemy import Engine, event
 
 from support.postgres import Server, served
 
@@ -72,6 +74,22 @@ def revisions_read_once() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(alembic.util, "load_python_file", load)
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def disk_not_waited_for() -> Iterator[None]:
+    """Leave out what keeps files after a power failure alone: a study of toys would spend most of
+    its time on that."""
+
+    def connected(connection: Any, _record: object) -> None:
+        if isinstance(connection, sqlite3.Connection):
+            connection.execute("PRAGMA synchronous = OFF")
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(os, "fsync", lambda _: None)
+        event.listen(Engine, "connect", connected)
+        yield
+        event.remove(Engine, "connect", connected)
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from support.studies import PLAIN, points, searched
+from support.studies import PLAIN, Undisturbed, points, searched
 from support.toys import ToyEngine, session
 from sweep.config.budget import BudgetConfig
 from sweep.engine.snapshot import encode
@@ -40,9 +40,11 @@ def states(records: list[TrialRecord]) -> list[str]:
     return [record.state for record in records]
 
 
-def test_no_trial_starts_after_the_budget_of_trials(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_no_trial_starts_after_the_budget_of_trials(
+    tmp_path: Path, undisturbed: Undisturbed, capsys: pytest.CaptureFixture[str]
+) -> None:
     options = ("study.n_trials=6", *RANDOM)
-    whole = searched(tmp_path / "whole", *options)
+    whole = undisturbed(*options).records
     for budgeted in (2, 2, 4):
         records = searched(tmp_path / "cut", *options, f"study.budget.trials={budgeted}", engine=ToyEngine(slots=2))
         assert states(records) == ["completed"] * budgeted
@@ -62,12 +64,12 @@ def test_trials_that_start_again_count_once_more(tmp_path: Path) -> None:
 
 
 def test_trials_are_put_away_when_the_seconds_are_used_up(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, undisturbed: Undisturbed, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Three epochs of ten seconds a trial: the second trial is put away within its second epoch,
     and goes on from there with a larger budget."""
     options = ("study.n_trials=3", *RANDOM)
-    whole = searched(tmp_path / "whole", *options)
+    whole = undisturbed(*options).records
     clock = Clock(monkeypatch, 10)
     records = searched(tmp_path / "cut", *options, "study.budget.seconds=45", engine=ToyEngine(before=clock))
     assert states(records) == ["completed"]

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from support.studies import PLAIN, points, searched
+from support.studies import PLAIN, Undisturbed, points, searched
 from support.toys import ToyEngine
 from sweep.errors import UserError
-from sweep.records.trial import Completed, Cost, EvalPoint, Failed, FailureReason, Outcome, Pruned, TrialPlan
+from sweep.records.cost import Cost
+from sweep.records.trial import Completed, EvalPoint, Failed, FailureReason, Outcome, Pruned, TrialPlan
 from sweep.study.failures_in_a_row import FailuresInARow
 
 OPTIONS = ("study.n_trials=12", "study.sampler=random", *PLAIN)
@@ -74,13 +75,15 @@ def test_null_allows_any_number() -> None:
 
 
 @pytest.mark.parametrize("slots", [1, 4])
-def test_the_study_stops_with_the_cause_and_goes_on_when_it_is_mended(tmp_path: Path, slots: int) -> None:
+def test_the_study_stops_with_the_cause_and_goes_on_when_it_is_mended(
+    tmp_path: Path, undisturbed: Undisturbed, slots: int
+) -> None:
     """Trial 1 completes, later ones diverge. Those that run beside the last failure go on."""
 
     def luck(trial: TrialPlan) -> float:
         return math.nan if trial.number > 1 else 0.0
 
-    whole = searched(tmp_path / "whole", *OPTIONS)
+    whole = undisturbed(*OPTIONS).records
     stopped = {1: "2, 3, 4, 5, 6", 4: "6, 7, 8, 9, 10"}[slots]  # trials 0 and 1 end after 5
     with pytest.raises(
         UserError, match=rf"5 trials in a row \({stopped}\) failed with one cause, diverged: loss is nan"

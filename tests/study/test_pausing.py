@@ -12,11 +12,12 @@ import pytest
 from optuna.trial import TrialState
 
 from support.promoting import BestGoesOn, PausedAtEach
-from support.studies import PLAIN, points, searched
+from support.studies import PLAIN, Undisturbed, Whole, points, searched
 from support.toys import ToyEngine, session
 from sweep.errors import Interrupted, UserError
 from sweep.final.confirm import choose
 from sweep.plan import pausing
+from sweep.records.cost import Cost
 from sweep.records.events import read_rows
 from sweep.records.marks import UnfinishedState
 from sweep.records.row_log import RowLog
@@ -24,7 +25,7 @@ from sweep.records.snapshot import Snapshot
 from sweep.records.snapshots import Snapshots
 from sweep.records.spent import Spent, write_spent
 from sweep.records.store import Store
-from sweep.records.trial import Cost, EvalPoint, Failed, Metrics, Pruned, TrialPlan, TrialRecord, Verdict
+from sweep.records.trial import EvalPoint, Failed, Metrics, Pruned, TrialPlan, TrialRecord, Verdict
 from sweep.search import pruners
 from sweep.search.promotion import PAUSED_AT
 from sweep.study.crashes import crashes_recorded
@@ -40,6 +41,15 @@ from .test_search_going_on import at, interrupt, kill
 
 OPTIONS = ("study.n_trials=5", "study.sampler=random", "trainer.eval_strategy=epoch", "optimizer.warmup_steps=0",
            "study.space=quickstart")  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Whole:
+    """Return a study that never stopped, whose pruner promotes as in all tests here."""
+    folder = tmp_path_factory.mktemp("whole")
+    with pytest.MonkeyPatch.context() as patched:
+        use(patched, BestGoesOn)
+        return Whole(folder, searched(folder, *OPTIONS))
 
 
 @pytest.fixture(autouse=True)
@@ -65,10 +75,12 @@ def best_first(records: list[TrialRecord]) -> list[int]:
 
 
 @pytest.mark.parametrize("slots", [1, 3])
-def test_the_promoted_trials_complete_and_the_others_end_as_pruned(tmp_path: Path, slots: int) -> None:
+def test_the_promoted_trials_complete_and_the_others_end_as_pruned(
+    tmp_path: Path, undisturbed: Undisturbed, slots: int
+) -> None:
     engine = ToyEngine(slots=slots)
     records = searched(tmp_path / "a", *OPTIONS, engine=engine)
-    whole = searched(tmp_path / "b", *OPTIONS, *PLAIN)
+    whole = undisturbed(*OPTIONS, *PLAIN).records
     promoted = best_first(whole)[:2]
     assert points(records) == points(whole)
     assert [plan.number for plan in engine.trained] == [0, 1, 2, 3, 4, *promoted]
@@ -91,18 +103,18 @@ def test_the_promoted_trials_complete_and_the_others_end_as_pruned(tmp_path: Pat
 
 @pytest.mark.parametrize(("sampler", "slots"), [("random", 1), ("random", 3), ("qmc", 2)])
 def test_pausing_changes_no_point_no_row_and_no_score(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sampler: str, slots: int
+    tmp_path: Path, undisturbed: Undisturbed, monkeypatch: pytest.MonkeyPatch, sampler: str, slots: int
 ) -> None:
     use(monkeypatch, PausedAtEach)
     options = (*OPTIONS, f"study.sampler={sampler}")
     engine = ToyEngine(slots=slots)
     records = searched(tmp_path / "a", *options, engine=engine)
-    whole = searched(tmp_path / "b", *options, *PLAIN)
-    assert comparable(records) == comparable(whole)
+    whole = undisturbed(*options, *PLAIN)
+    assert comparable(records) == comparable(whole.records)
     assert len(engine.trained) == 15 and max(engine.together) == slots
     assert {record.pauses for record in records} == {record.promotions for record in records} == {2}
     for number in range(5):
-        assert Store(tmp_path / "a" / "run").events(number) == Store(tmp_path / "b" / "run").events(number)
+        assert Store(tmp_path / "a" / "run").events(number) == Store(whole.folder / "run").events(number)
 
 
 def stop_study(folder: Path, before: Callable[[TrialPlan, int], None], error: type[BaseException]) -> None:
@@ -117,10 +129,9 @@ def stop_study(folder: Path, before: Callable[[TrialPlan, int], None], error: ty
     ("action", "error"), [(kill, KilledInTraining), (interrupt(), Interrupted)], ids=["killed", "stopped"]
 )
 def test_a_stopped_study_finds_its_trials_paused_again(
-    tmp_path: Path, number: int, epoch: int, action: Callable[[], None], error: type[BaseException]
+    tmp_path: Path, whole: Whole, number: int, epoch: int, action: Callable[[], None], error: type[BaseException]
 ) -> None:
-    whole = searched(tmp_path / "whole", *OPTIONS)
-    number = number if epoch == 1 else best_first(whole)[number // 2]
+    number = number if epoch == 1 else best_first(whole.records)[number // 2]
     stop_study(tmp_path / "a", at(number, epoch, action), error)
     left = [one for one in in_optuna(tmp_path / "a") if one.state is TrialState.RUNNING]
     paused = {one.number for one in left if one.user_attrs.get(PAUSED_AT)}
@@ -128,10 +139,10 @@ def test_a_stopped_study_finds_its_trials_paused_again(
     assert {record.number for record in store.paused_trials()} == paused
     assert bool(paused)
     records = searched(tmp_path / "a", *OPTIONS)
-    assert comparable(records) == comparable(whole)
-    assert [(one.pauses, one.promotions) for one in records] == [(one.pauses, one.promotions) for one in whole]
+    assert comparable(records) == comparable(whole.records)
+    assert [(one.pauses, one.promotions) for one in records] == [(one.pauses, one.promotions) for one in whole.records]
     for record in records:
-        assert store.events(record.number) == Store(tmp_path / "whole" / "run").events(record.number)
+        assert store.events(record.number) == Store(whole.folder / "run").events(record.number)
 
 
 class KilledAtPause(ToyEngine):
@@ -155,16 +166,16 @@ class KilledAtPause(ToyEngine):
 
 
 @pytest.mark.parametrize("saved", [False, True])
-def test_a_kill_between_the_decision_and_the_pause(tmp_path: Path, saved: bool) -> None:
+def test_a_kill_between_the_decision_and_the_pause(tmp_path: Path, whole: Whole, saved: bool) -> None:
     """The trial is paused; without a snapshot it begins anew when it is promoted."""
     engine = KilledAtPause()
     engine.saved = saved
     with pytest.raises(Killed):
         searched(tmp_path / "a", *OPTIONS, engine=engine)
-    records, whole = searched(tmp_path / "a", *OPTIONS), searched(tmp_path / "b", *OPTIONS)
-    assert [one.state for one in records] == [one.state for one in whole]
-    assert [one.outcome.evals for one in records] == [one.outcome.evals for one in whole]
-    assert [(one.pauses, one.promotions) for one in records] == [(one.pauses, one.promotions) for one in whole]
+    records = searched(tmp_path / "a", *OPTIONS)
+    assert [one.state for one in records] == [one.state for one in whole.records]
+    assert [one.outcome.evals for one in records] == [one.outcome.evals for one in whole.records]
+    assert [(one.pauses, one.promotions) for one in records] == [(one.pauses, one.promotions) for one in whole.records]
 
 
 def test_a_search_that_ends_early_keeps_its_paused_trials(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -20,6 +20,7 @@ from sqlalchemy.engine import Dialect
 
 from support.postgres import Server
 from support.program import run as program
+from support.studies import Undisturbed
 from support.tiny import tiny_bert
 from support.toys import ToyEngine, session
 from sweep.errors import UserError
@@ -88,9 +89,11 @@ def test_a_study_goes_on_after_a_kill(tmp_path: Path, database: str) -> None:
 
 
 @pytest.mark.parametrize("mode", ["fast", "immediate"])
-def test_a_restart_of_the_server_between_two_uses_is_not_noticed(tmp_path: Path, postgres: Server, mode: str) -> None:
+def test_a_restart_of_the_server_between_two_uses_is_not_noticed(
+    tmp_path: Path, undisturbed: Undisturbed, postgres: Server, mode: str
+) -> None:
     options = (*PLAIN, f"study.storage={postgres.database()}")
-    whole = searched(tmp_path / "whole", *PLAIN)
+    whole = undisturbed(*PLAIN).records
     records = searched(tmp_path / "disturbed", *options, engine=at(1, 2, lambda: postgres.restart(mode)))
     assert outcomes(records) == outcomes(whole)
 
@@ -135,11 +138,11 @@ def test_a_study_that_goes_on_waits_for_a_server_that_is_away(
 
 
 def test_a_server_that_never_comes_back_ends_the_study_with_everything_kept(
-    tmp_path: Path, postgres: Server, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, undisturbed: Undisturbed, postgres: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(retries, "PATIENCE", 0.5)
     options = (*PLAIN, f"study.storage={postgres.database()}")
-    whole = searched(tmp_path / "whole", *PLAIN)
+    whole = undisturbed(*PLAIN).records
     began = time.monotonic()
     try:
         with pytest.raises(
@@ -186,10 +189,9 @@ def assert_undisturbed(records: list[TrialRecord], whole: list[TrialRecord], add
 
 
 def disturbed_everywhere(
-    folder: Path, postgres: Server, options: tuple[str, ...], what: str, positions: list[int]
+    folder: Path, whole: list[TrialRecord], postgres: Server, options: tuple[str, ...], what: str, positions: list[int]
 ) -> None:
     """Cut the connection before each of these statements or commits, in a study of its own."""
-    whole = searched(folder / "whole", *options)
     for position in positions:
         address = postgres.database()
         name = make_url(address).database
@@ -204,8 +206,12 @@ def disturbed_everywhere(
 
 
 @pytest.mark.parametrize(("what", "last"), [("before_cursor_execute", 60), ("commit", 15)])
-def test_a_lost_connection_changes_no_trial(tmp_path: Path, postgres: Server, what: str, last: int) -> None:
-    disturbed_everywhere(tmp_path, postgres, PLAIN, what, random.Random(1).sample(range(1, last), 2))
+def test_a_lost_connection_changes_no_trial(
+    tmp_path: Path, undisturbed: Undisturbed, postgres: Server, what: str, last: int
+) -> None:
+    disturbed_everywhere(
+        tmp_path, undisturbed(*PLAIN).records, postgres, PLAIN, what, random.Random(1).sample(range(1, last), 2)
+    )
 
 
 @pytest.mark.slow
@@ -213,9 +219,9 @@ def test_a_lost_connection_changes_no_trial(tmp_path: Path, postgres: Server, wh
 @pytest.mark.parametrize(("what", "positions"), [("before_cursor_execute", range(1, 76, 3)), ("commit", range(1, 15))])
 @pytest.mark.parametrize("options", [PLAIN, COMPARED], ids=["random", "compared"])
 def test_a_connection_lost_at_any_moment_changes_no_trial(
-    tmp_path: Path, postgres: Server, options: tuple[str, ...], what: str, positions: range
+    tmp_path: Path, undisturbed: Undisturbed, postgres: Server, options: tuple[str, ...], what: str, positions: range
 ) -> None:
-    disturbed_everywhere(tmp_path, postgres, options, what, list(positions))
+    disturbed_everywhere(tmp_path, undisturbed(*options).records, postgres, options, what, list(positions))
 
 
 class LostAnswers:
@@ -243,9 +249,9 @@ class LostAnswers:
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("number", [1, 8, pytest.param(None, marks=pytest.mark.slow)])
 def test_a_commit_whose_answer_is_lost_is_not_done_twice(
-    tmp_path: Path, postgres: Server, monkeypatch: pytest.MonkeyPatch, number: int | None
+    tmp_path: Path, undisturbed: Undisturbed, postgres: Server, monkeypatch: pytest.MonkeyPatch, number: int | None
 ) -> None:
-    whole = searched(tmp_path / "whole", *COMPARED)
+    whole = undisturbed(*COMPARED).records
     for position in range(1, 16) if number is None else [number]:
         address = postgres.database()
         with monkeypatch.context() as patched:

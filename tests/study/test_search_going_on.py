@@ -13,13 +13,14 @@ from typing import Any
 import optuna
 import pytest
 
-from support.studies import PLAIN, points, searched
+from support.studies import PLAIN, Undisturbed, Whole, points, searched
 from support.toys import ToyEngine, session
 from sweep.config.schema import Scalar
 from sweep.errors import Interrupted
+from sweep.records.cost import Cost
 from sweep.records.snapshots import FOLDER, Snapshots, trial_key
 from sweep.records.store import Store
-from sweep.records.trial import Cost, EvalPoint, Failed, FailureReason, Outcome, TrialPlan, TrialRecord, Verdict
+from sweep.records.trial import EvalPoint, Failed, FailureReason, Outcome, TrialPlan, TrialRecord, Verdict
 from sweep.study.optuna_study import OptunaStudy
 from sweep.study.search import _Loop, search
 
@@ -49,18 +50,17 @@ def comparable(records: list[TrialRecord]) -> list[TrialRecord]:
     return [replace(record, started="", finished="") for record in records]
 
 
-def same_as_whole(folder: Path, whole: Path, records: list[TrialRecord], *overrides: str) -> None:
+def same_as_whole(folder: Path, whole: Whole, records: list[TrialRecord]) -> None:
     """Assert that a study whose trials were stopped equals one without stops: records, rows, and
     Optuna's trials."""
-    expected = searched(whole, *overrides)
     assert [replace(record, command="") for record in comparable(records)] == [
-        replace(record, command="") for record in comparable(expected)
+        replace(record, command="") for record in comparable(whole.records)
     ]
-    for record in expected:
-        assert Store(folder / "run").events(record.number) == Store(whole / "run").events(record.number)
+    for record in whole.records:
+        assert Store(folder / "run").events(record.number) == Store(whole.folder / "run").events(record.number)
     ours, theirs = (
         optuna.load_study(study_name="quickstart", storage=f"sqlite:///{one / 'run' / 'study.db'}").trials
-        for one in (folder, whole)
+        for one in (folder, whole.folder)
     )
     assert [(one.state, one.params, one.intermediate_values, one.value) for one in ours] == [
         (one.state, one.params, one.intermediate_values, one.value) for one in theirs
@@ -69,19 +69,23 @@ def same_as_whole(folder: Path, whole: Path, records: list[TrialRecord], *overri
 
 
 @pytest.mark.parametrize("pruner", ["none", "racing", "median", "successive_halving"])
-def test_an_interrupted_study_ends_as_one_that_never_stopped(tmp_path: Path, pruner: str) -> None:
+def test_an_interrupted_study_ends_as_one_that_never_stopped(
+    tmp_path: Path, undisturbed: Undisturbed, pruner: str
+) -> None:
     options = ("study.n_trials=5", f"study.pruner={pruner}", "study.sampler=random", "trainer.eval_strategy=epoch")
     with pytest.raises(Interrupted, match=r"3 of 5 trials are done.*; 1 trial is put away\. The same command"):
         searched(tmp_path / "b", *options, engine=ToyEngine(at(3, 2, interrupt())))
     engine = ToyEngine()
     resumed = searched(tmp_path / "b", *options, engine=engine)
     assert [(plan.number, plan.snapshot is not None) for plan in engine.trained] == [(3, True), (4, False)]
-    same_as_whole(tmp_path / "b", tmp_path / "a", resumed, *options)
+    same_as_whole(tmp_path / "b", undisturbed(*options), resumed)
 
 
 @pytest.mark.parametrize("snapshots", [True, False])
 @pytest.mark.parametrize("epoch", [1, 2, 3])
-def test_a_killed_trial_goes_on_under_its_number(tmp_path: Path, snapshots: bool, epoch: int) -> None:
+def test_a_killed_trial_goes_on_under_its_number(
+    tmp_path: Path, undisturbed: Undisturbed, snapshots: bool, epoch: int
+) -> None:
     options = ("study.n_trials=3", *PLAIN)
     with pytest.raises(Killed):
         searched(tmp_path / "b", *options, engine=ToyEngine(at(1, epoch, kill), snapshots=snapshots))
@@ -89,15 +93,15 @@ def test_a_killed_trial_goes_on_under_its_number(tmp_path: Path, snapshots: bool
     resumed = searched(tmp_path / "b", *options, engine=engine)
     first = engine.trained[0]
     assert (first.number, first.snapshot is not None) == (1, snapshots and epoch > 1)
-    same_as_whole(tmp_path / "b", tmp_path / "a", resumed, *options)
+    same_as_whole(tmp_path / "b", undisturbed(*options), resumed)
 
 
-def test_a_second_interrupt_stops_at_once_and_is_no_loss(tmp_path: Path) -> None:
+def test_a_second_interrupt_stops_at_once_and_is_no_loss(tmp_path: Path, undisturbed: Undisturbed) -> None:
     for _ in range(4):
         with pytest.raises(KeyboardInterrupt):
             searched(tmp_path / "b", "study.n_trials=2", *PLAIN, engine=ToyEngine(at(1, 2, interrupt(2))))
     resumed = searched(tmp_path / "b", "study.n_trials=2", *PLAIN)
-    same_as_whole(tmp_path / "b", tmp_path / "a", resumed, "study.n_trials=2", *PLAIN)
+    same_as_whole(tmp_path / "b", undisturbed("study.n_trials=2", *PLAIN), resumed)
 
 
 def test_an_interrupted_trial_has_no_record_and_keeps_its_best_folder(tmp_path: Path) -> None:
@@ -109,14 +113,14 @@ def test_an_interrupted_trial_has_no_record_and_keeps_its_best_folder(tmp_path: 
     assert not (store.trial_dir(0) / "running").exists()
 
 
-def test_trials_that_go_on_come_first_and_count_once(tmp_path: Path) -> None:
+def test_trials_that_go_on_come_first_and_count_once(tmp_path: Path, undisturbed: Undisturbed) -> None:
     options = ("study.n_trials=6", "study.sampler=random", *PLAIN)
     with pytest.raises(Interrupted):
         searched(tmp_path / "b", *options, engine=ToyEngine(at(2, 2, interrupt()), slots=3))
     engine = ToyEngine(slots=2)
     resumed = searched(tmp_path / "b", *options, engine=engine)
     assert [plan.number for plan in engine.trained] == [0, 1, 2, 3, 4, 5]
-    assert points(resumed) == points(searched(tmp_path / "a", *options))
+    assert points(resumed) == points(undisturbed(*options).records)
 
 
 def test_trials_stay_put_away_where_no_more_are_wanted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -145,18 +149,18 @@ def test_rows_that_come_out_otherwise_replace_the_earlier_ones(
     assert list(study.trials[0].intermediate_values.values()) == scores
 
 
-def test_a_row_that_was_cut_off_costs_no_other_row(tmp_path: Path) -> None:
+def test_a_row_that_was_cut_off_costs_no_other_row(tmp_path: Path, undisturbed: Undisturbed) -> None:
     options = ("study.n_trials=1", *PLAIN)
     with pytest.raises(Killed):
         searched(tmp_path / "b", *options, engine=ToyEngine(at(0, 3, kill)))
     with (tmp_path / "b" / "run" / "trials" / "0000" / "events.jsonl").open("a") as file:
         file.write('{"type": "train", "st')
     resumed = searched(tmp_path / "b", *options)
-    same_as_whole(tmp_path / "b", tmp_path / "a", resumed, *options)
+    same_as_whole(tmp_path / "b", undisturbed(*options), resumed)
 
 
 def test_a_damaged_snapshot_is_told_and_the_trial_begins_anew(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, undisturbed: Undisturbed, capsys: pytest.CaptureFixture[str]
 ) -> None:
     options = ("study.n_trials=1", *PLAIN)
     with pytest.raises(Killed):
@@ -166,7 +170,7 @@ def test_a_damaged_snapshot_is_told_and_the_trial_begins_anew(
     resumed = searched(tmp_path / "b", *options, engine=engine)
     assert engine.trained[0].snapshot is None
     assert "trial 0000 begins anew" in capsys.readouterr().err
-    same_as_whole(tmp_path / "b", tmp_path / "a", resumed, *options)
+    same_as_whole(tmp_path / "b", undisturbed(*options), resumed)
 
 
 def test_a_kill_between_a_verdict_and_the_record_prunes_the_trial_again(tmp_path: Path) -> None:
@@ -213,14 +217,14 @@ class Preempted(ToyEngine):
 
 
 def test_a_trial_whose_worker_is_told_to_stop_goes_on_at_another(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, undisturbed: Undisturbed, capsys: pytest.CaptureFixture[str]
 ) -> None:
     options = ("study.n_trials=3", "study.sampler=random", *PLAIN)
     engine = Preempted()
     records = searched(tmp_path / "b", *options, engine=engine)
     assert [plan.number for plan in engine.trained] == [0, 1, 1, 2]
     assert "trial 1: put away, its worker was told to stop" in capsys.readouterr().err
-    same_as_whole(tmp_path / "b", tmp_path / "a", records, *options)
+    same_as_whole(tmp_path / "b", undisturbed(*options), records)
 
 
 class Losing(ToyEngine):
@@ -253,7 +257,9 @@ class Losing(ToyEngine):
         return Failed(FailureReason.LOST, "its worker died", (), Cost(), together=self.count)
 
 
-def test_a_trial_that_its_worker_lost_goes_on_at_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_trial_that_its_worker_lost_goes_on_at_once(
+    tmp_path: Path, undisturbed: Undisturbed, capsys: pytest.CaptureFixture[str]
+) -> None:
     options = ("study.n_trials=3", "study.sampler=random", *PLAIN)
     engine = Losing({1: [1, 2]})
     records = searched(tmp_path / "b", *options, engine=engine)
@@ -261,7 +267,7 @@ def test_a_trial_that_its_worker_lost_goes_on_at_once(tmp_path: Path, capsys: py
     steps = [record.step for record in Store(tmp_path / "b" / "run").events(1) if isinstance(record, EvalPoint)]
     assert [plan.snapshot.step for plan in engine.trained if plan.snapshot] == steps[:2]
     assert "trial 1: lost, its worker died; it goes on" in capsys.readouterr().err
-    same_as_whole(tmp_path / "b", tmp_path / "a", records, *options)
+    same_as_whole(tmp_path / "b", undisturbed(*options), records)
 
 
 def test_a_point_that_is_lost_three_times_without_getting_further_is_given_up(

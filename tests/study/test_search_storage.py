@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from support.studies import PLAIN, points, searched
+from support.studies import PLAIN, Undisturbed, points, searched
 from support.toys import ToyEngine, session
 from sweep.errors import UserError
 from sweep.records.recovery import recover
@@ -53,7 +53,9 @@ def test_a_storage_that_fails_during_the_search_is_a_user_error(tmp_path: Path) 
     assert [(record.number, record.state) for record in records] == [(number, "completed") for number in range(3)]
 
 
-def test_a_locked_database_is_waited_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_locked_database_is_waited_for(
+    tmp_path: Path, undisturbed: Undisturbed, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Another program holds the lock for longer than SQLite itself waits."""
     database = tmp_path / "shared.db"
 
@@ -64,7 +66,7 @@ def test_a_locked_database_is_waited_for(tmp_path: Path, capsys: pytest.CaptureF
             threading.Timer(1.0, holder.close).start()
 
     options = ("study.n_trials=2", "study.sampler=random", *PLAIN)
-    whole = searched(tmp_path / "whole", *options)
+    whole = undisturbed(*options).records
     storage = f"study.storage='sqlite:///{database}?timeout=0.05'"
     records = searched(tmp_path / "locked", *options, storage, engine=ToyEngine(before=lock))
     assert points(records) == points(whole)
@@ -101,11 +103,13 @@ class FullDisk:
 
 
 @pytest.mark.parametrize("slots", [1, 3])
-def test_a_full_disk_says_nothing_about_a_point(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, slots: int) -> None:
+def test_a_full_disk_says_nothing_about_a_point(
+    tmp_path: Path, undisturbed: Undisturbed, monkeypatch: pytest.MonkeyPatch, slots: int
+) -> None:
     """The disk is full four times when the same trial is to be recorded, which then goes on each
     time."""
     options = ("study.n_trials=3", *PLAIN)
-    whole = searched(tmp_path / "whole", *options)
+    whole = undisturbed(*options).records
     disk = FullDisk(monkeypatch, slots - 1)
     for _ in range(4):
         disk.full = False

@@ -3,7 +3,6 @@ trial that is tried again."""
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 from collections import Counter
@@ -14,29 +13,20 @@ from optuna.pruners import NopPruner
 from optuna.study import Study
 from optuna.trial import FrozenTrial
 
+from support.studies import points, searched
 from support.toys import ToyEngine, session
 from sweep.errors import Interrupted, UserError
 from sweep.plan.plan import make_plan
 from sweep.records.trial import TrialPlan, TrialRecord
 from sweep.study.optuna_study import OptunaStudy
-from sweep.study.search import search
 from sweep.study.trial_groups import OwnPruner
 
 GROUP = ("study.space=adapters", "study.compare_by=adapter")
 PLAIN = (*GROUP, "study.pruner=none")
 
 
-def searched(folder: Path, *overrides: str, engine: ToyEngine | None = None) -> list[TrialRecord]:
-    with session(folder, *overrides, engine=engine) as opened:
-        return search(opened)
-
-
 def budgets(records: list[TrialRecord]) -> dict[object, int]:
     return dict(Counter(record.params["adapter"] for record in records))
-
-
-def points(records: list[TrialRecord]) -> list[str]:
-    return [json.dumps(dict(record.params)) for record in records]
 
 
 @pytest.mark.parametrize("name", ["tpe", "random", "qmc", "gp"])

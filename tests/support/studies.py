@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from sweep.records.trial import TrialRecord
@@ -11,6 +13,17 @@ from sweep.study.search import search
 from .toys import ToyEngine, session
 
 PLAIN = ("study.pruner=none",)
+
+
+@dataclass(frozen=True)
+class Whole:
+    """A study that ran to its end without a stop, in `folder / "run"`."""
+
+    folder: Path
+    records: list[TrialRecord]
+
+
+Undisturbed = Callable[..., Whole]
 
 
 def searched(folder: Path, *overrides: str, engine: ToyEngine | None = None) -> list[TrialRecord]:

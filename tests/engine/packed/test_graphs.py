@@ -50,11 +50,16 @@ class Calls:
         self.forgotten += 1
 
 
+def record(monkeypatch: pytest.MonkeyPatch, player: Calls) -> None:
+    """Let every packed model record its passes from now on."""
+    monkeypatch.setattr("sweep.engine.packed.engine.graphs_for", lambda *_, **__: Graphs(player))
+
+
 @pytest.fixture
 def calls(monkeypatch: pytest.MonkeyPatch) -> Calls:
     """Every packed model records its passes."""
     player = Calls()
-    monkeypatch.setattr("sweep.engine.packed.engine.graphs_for", lambda *_, **__: Graphs(player))
+    record(monkeypatch, player)
     return player
 
 
@@ -83,9 +88,20 @@ def mixed(model: Path, **more: Any) -> list[TrialPlan]:
 @pytest.mark.parametrize(
     "name", [pytest.param(name, marks=pytest.mark.slow if name in WINDOWED[:-2] else ()) for name in PACKABLE]
 )
-def test_in_double_precision(calls: Calls, data: TokenisedData, tmp_path: Path, name: str) -> None:
-    trials = mixed(tiny(name, tmp_path / name))
-    found, expected = both(*trials, data=data, folder=tmp_path, slots=3)
+def test_in_double_precision(data: TokenisedData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    trials, player = mixed(tiny(name, tmp_path / name)), Calls()
+    plain = packed(*trials, data=data, slots=3, folder=tmp_path / "plain")
+    record(monkeypatch, player)
+    assert_alike(packed(*trials, data=data, slots=3, folder=tmp_path / "recorded"), plain)
+    assert player.played > player.recorded > 0
+
+
+@pytest.mark.usefixtures("in_double")
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=() if name in ("bert", "gpt2") else pytest.mark.slow) for name in PACKABLE]
+)
+def test_in_double_precision_against_the_trainer(calls: Calls, data: TokenisedData, tmp_path: Path, name: str) -> None:
+    found, expected = both(*mixed(tiny(name, tmp_path / name)), data=data, folder=tmp_path, slots=3)
     assert_alike(found, expected)
     assert calls.played > calls.recorded > 0
 
@@ -101,7 +117,7 @@ def test_masks_do_not_depend_on_the_recording(
     ]
     plain = packed(*trials, data=data)
     player = Calls()
-    monkeypatch.setattr("sweep.engine.packed.engine.graphs_for", lambda *_, **__: Graphs(player))
+    record(monkeypatch, player)
     recorded = packed(*trials, data=data)
     assert player.played > 0
     for number in range(3):
@@ -162,7 +178,7 @@ def test_a_pass_that_cannot_be_recorded_runs_without_a_graph(
 
     player, trials = Refusing(), mixed(tiny("gpt2", tmp_path / "gpt2"))[:2]
     plain = packed(*trials, data=data)
-    monkeypatch.setattr("sweep.engine.packed.engine.graphs_for", lambda *_, **__: Graphs(player))
+    record(monkeypatch, player)
     found = packed(*trials, data=data)
     assert player.asked == ["record"]
     assert caplog.messages == ["CUDA graphs are off: operation not permitted when stream is capturing"]
