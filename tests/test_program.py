@@ -121,30 +121,23 @@ def test_a_changed_experiment_is_refused_and_each_change_named(
     assert "Traceback" not in message
 
 
-def test_a_dry_run_writes_and_trains_nothing(
+def test_a_dry_run_tells_the_plan_and_writes_and_trains_nothing(
     model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run(monkeypatch, *arguments(model, tmp_path, "study.dry_run=true")) == 0
+    after = ("study.dry_run=true", "study.compare_by=adapter", "study.n_trials=6", "study.confirm_seeds=2")
+    assert run(monkeypatch, *arguments(model, tmp_path, *after)) == 0
     printed = capsys.readouterr().out
     for part in (
         "learning_rate: 0.001 to 0.1 (log)",
         "train 48, validation 28, test 28",
         "steps per trial: 12",
         "parameters: ",
+        "lora, ia3, head, full, with equal numbers of trials",
+        "up to 12 more trainings",  # of six trials, two of the four adapters get two and the others one
+        "at the end: 4",
     ):
         assert part in printed
     assert not (tmp_path / "run").exists()
-
-
-def test_a_dry_run_tells_what_comes_after_the_search(
-    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    after = ("study.dry_run=true", "study.compare_by=adapter", "study.n_trials=6", "study.confirm_seeds=2")
-    assert run(monkeypatch, *arguments(model, tmp_path, *after)) == 0
-    printed = capsys.readouterr().out
-    # Of six trials, two of the four adapters get two and the others one.
-    for part in ("lora, ia3, head, full, with equal numbers of trials", "up to 12 more trainings", "at the end: 4"):
-        assert part in printed
 
 
 def test_a_run_directory_in_use_is_refused(
@@ -186,14 +179,21 @@ def test_diverging_trials_are_failures_of_their_points(
     assert "diverged" in (tmp_path / "run" / "report.md").read_text()
 
 
-def test_the_mock_backend_receives_every_trial_and_row(
+def test_the_mock_backend_receives_every_trial_and_row_and_no_file_a_secret(
     model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    monkeypatch.setenv("WANDB_API_KEY", "5ecre7" * 6 + "5ecr")
+    monkeypatch.setenv("HF_TOKEN", "hf_" + "s3cret" * 5)
     assert run(monkeypatch, *arguments(model, tmp_path, "tracker=mock", "study.n_trials=2")) == 0
     assert "2 trial runs, 1 final, 1 study" in capsys.readouterr().err
     kept = tmp_path / "run" / "wandb-mock"
     received = "".join(path.read_text() for path in kept.rglob("*.json*"))
     assert "eval/accuracy" in received and "train/loss" in received and "test/accuracy" in received
+    for path in (tmp_path / "run").rglob("*"):
+        if path.is_file():
+            content = path.read_bytes()
+            assert b"5ecre75ecre7" not in content and b"s3crets3cret" not in content, path
+    assert json.loads((tmp_path / "run" / "lock.json").read_text())["git"]
 
 
 @pytest.mark.slow
@@ -232,14 +232,3 @@ def test_a_trial_s_command_repeats_its_numbers(finished: Path, monkeypatch: pyte
     again = Store(finished / "again").trials()[0]
     assert isinstance(again.outcome, Completed)
     assert again.outcome.evals == trial.outcome.evals
-
-
-def test_records_hold_no_secret(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("WANDB_API_KEY", "5ecre7" * 6 + "5ecr")
-    monkeypatch.setenv("HF_TOKEN", "hf_" + "s3cret" * 5)
-    assert run(monkeypatch, *arguments(model, tmp_path, "study.n_trials=1", "tracker=mock")) == 0
-    for path in (tmp_path / "run").rglob("*"):
-        if path.is_file():
-            content = path.read_bytes()
-            assert b"5ecre75ecre7" not in content and b"s3crets3cret" not in content, path
-    assert json.loads((tmp_path / "run" / "lock.json").read_text())["git"]

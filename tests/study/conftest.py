@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
 import pytest
 
+from support.program import known_git_state
 from support.studies import Undisturbed, Whole, searched
+
+
+@pytest.fixture(scope="session", autouse=True)
+def git_asked_once() -> Iterator[None]:
+    """Ask git once for the state of the checkout, which each lock file names."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("sweep.study.session.git_state", known_git_state)
+        yield
 
 
 @pytest.fixture(scope="session")

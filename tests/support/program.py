@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+from functools import cache
 from pathlib import Path
 
 import pytest
 
 from sweep.__main__ import main
+from sweep.provenance import git_state
 from sweep.records.final import FinalRecord
 from sweep.records.store import Store
 from sweep.records.trial import TrialRecord
 
+known_git_state = cache(git_state)
+
 
 def run(monkeypatch: pytest.MonkeyPatch, *arguments: str, report: bool = False) -> int:
-    """Return the exit code. Without `report` the report is a line: its figures take as long as all
-    trainings of a small study."""
+    """Return the exit code. Without `report` the report is a line, which no process writes while the
+    study runs: its figures take as long as all trainings of a small study."""
     with monkeypatch.context() as patched:
         patched.setattr("sys.argv", ["sweep", *arguments])
+        patched.setattr("sweep.study.session.git_state", known_git_state)
         if not report:
             patched.setattr("sweep.report.publish.write_report", _one_line)
+            patched.setattr("sweep.report.publish.kept_current", lambda _root: nullcontext())
         try:
             main()
         except SystemExit as done:

@@ -16,8 +16,8 @@ _SHARED = {"project", "entity", "tags", "finish_timeout", "max_wait"}  # keys th
 
 
 def publish(comparison: Comparison, folder: Path, files: Sequence[Path], *, tracker: str | None) -> None:
-    """Log a run of job type `compare` in the first run's project, with the files and a table of the
-    methods.
+    """Log a run of job type `compare` in the first run's project, with the files and a table of
+    the methods.
 
     `tracker` takes the place of the first run's own. Raises UserError where the tracker's
     settings are at fault; a server that does not answer costs nothing but the run, which is then
