@@ -157,8 +157,9 @@ class Forecasts:
         """Return the forecast of a trial in batches of so many rows, or in its own; None where no
         training of its kind was measured."""
         rows = rows or config.trainer.per_device_train_batch_size
-        account = self._account(config)
-        if self.facts is None or account is None or (footprint := self._footprint(config)) is None:
+        if self.facts is None or (footprint := self._footprint(config)) is None:
+            return None
+        if (account := self._account(config)) is None:
             return None
         resident = footprint.resident or self.facts.resident
         more = (account.trainable - footprint.trained) * _bytes_of_trained(config, self.facts)
