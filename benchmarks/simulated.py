@@ -46,7 +46,7 @@ class _Slot:
     def of(cls, plan: TrialPlan, seconds: float) -> _Slot:
         """Return a trial at its beginning, or where its snapshot was taken. A step takes
         `seconds`."""
-        steps = STEPS + round(SPREAD * (2 * _spread(plan, 0.754878) - 1))
+        steps = STEPS + round(SPREAD * (2 * _spread(plan, 0.569840) - 1))
         if plan.snapshot is None:
             return cls(plan, seconds, steps)
         evals = [EvalPoint(**one) for one in plan.snapshot.state]

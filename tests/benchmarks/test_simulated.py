@@ -27,7 +27,7 @@ def test_trials_log_evaluate_and_end_as_those_of_a_pack(tmp_path: Path) -> None:
     assert [record.number for record in records] == list(range(20))
     lengths = [record.outcome.cost.steps for record in records]
     assert STEPS - SPREAD <= min(lengths) < STEPS < max(lengths) <= STEPS + SPREAD
-    assert sum(lengths) / 20 == pytest.approx(STEPS, abs=3)
+    assert sum(lengths) / 20 == pytest.approx(STEPS, abs=1)
     for record in records:
         assert isinstance(record.outcome, Completed)
         steps = [point.step for point in record.outcome.evals]
