@@ -36,7 +36,7 @@ import csv
 import json
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
@@ -112,19 +112,6 @@ def main() -> None:
         _simulate(Case(**json.loads((folder / "case.json").read_text())), folder)
         return
     step = ROUND / 10 if given.small else ROUND
-    common: dict[str, Any] = {"storage": given.storage, "saves": given.snapshots, "seconds": step}
-    rows: list[Row] = []
-    first: dict[str, Any] | None = None
-    for workers in given.workers:
-        case = Case(workers, given.trials_per_slot, **common)
-        found = _measured(case)
-        first = first or found
-        rows += _rows(case, found, one=first)
-    for validation in given.racing:
-        case = Case(given.racing_workers, given.racing_trials_per_slot, validation, **common)
-        rows += _racing(case, _measured(case))
-    if given.rounds:
-        rows += _real(given.rounds, small=given.small)
     notes: dict[str, float | str] = {
         "trials per slot": f"{given.trials_per_slot}; racing {given.racing_trials_per_slot}",
         "slots per worker": str(SLOTS),
@@ -132,7 +119,26 @@ def main() -> None:
         "snapshots": "after each evaluation but the last" if given.snapshots else "of paused trials alone",
         "storage": given.storage.partition(":")[0] or "sqlite",
     }
-    publish(given.name, rows, notes)
+    rows: list[Row] = []
+    for measured in _parts(given, step):
+        rows += measured
+        publish(given.name, rows, notes)  # what is measured is kept where the rest is cut off
+
+
+def _parts(given: argparse.Namespace, step: float) -> Iterator[list[Row]]:
+    """Return the rows of each part, when it is measured."""
+    common: dict[str, Any] = {"storage": given.storage, "saves": given.snapshots, "seconds": step}
+    first: dict[str, Any] | None = None
+    for workers in given.workers:
+        case = Case(workers, given.trials_per_slot, **common)
+        found = _measured(case)
+        first = first or found
+        yield _rows(case, found, one=first)
+    for validation in given.racing:
+        case = Case(given.racing_workers, given.racing_trials_per_slot, validation, **common)
+        yield _racing(case, _measured(case))
+    if given.rounds:
+        yield _real(given.rounds, small=given.small)
 
 
 def _arguments() -> argparse.Namespace:
@@ -244,6 +250,7 @@ def _real(rounds: int, *, small: bool) -> list[Row]:
                 command, search = _searched(Path(folder), (*SIDES[name], *(SMALL if small else ())))
             commands[name].append(command)
             searches[name].append(search)
+            print(f"{name}: {search:.1f} s, the whole command {command:.1f} s", flush=True)
     return [
         *(Row(f"8 LoRA trials, {name}: search alone", found) for name, found in searches.items()),
         *(Row(f"8 LoRA trials, {name}: whole command", found) for name, found in commands.items()),
