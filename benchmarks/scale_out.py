@@ -6,12 +6,13 @@
 
 Simulated: `launcher=local` with so many workers of 16 slots each. The workers are Ray actors as
 ever; their engine (`benchmarks.simulated`) takes a step of a second with all its trials. A trial
-takes 60 steps, logs each tenth and evaluates each twentieth, and sends a snapshot of 1.1 MB after
+takes 40 to 80 steps, 60 on average, logs each tenth and evaluates each twentieth, and sends a snapshot of 1.1 MB after
 each evaluation but the last. Coordinator, Optuna's storage and records are the real ones; there is
 no tracker. A search begins when all workers are there, and gives each of their slots
 `--trials-per-slot` trials. Measured are the processor time of the coordinator over the time of the
 search, the time from an evaluation to its verdict as the worker sees it, and the steps a second
-over workers × those of the first number of workers.
+over workers × those of the first number of workers. Steps a second are counted from the first
+trial's start to the last one's: after it slots are empty because no trial is left.
 
 With the pruner `racing` trials differ in length, so that its searches have no throughput. `--racing`
 gives the numbers of validation rows that scores are of: from 500 on racing pauses trials and
@@ -35,7 +36,7 @@ import csv
 import json
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
@@ -48,6 +49,7 @@ from benchmarks import process
 from benchmarks.simulated import ROUND, SLOTS, STEPS, WAITED, engine_maker
 from benchmarks.table import Row, publish
 from sweep.records.store import Store
+from sweep.records.trial import TrialRecord
 
 CORE, VERDICT, LATE, SHARE = 0.5, 0.020, 0.100, 0.95  # promised
 PROMISED_AT = 32  # workers
@@ -110,27 +112,33 @@ def main() -> None:
         _simulate(Case(**json.loads((folder / "case.json").read_text())), folder)
         return
     step = ROUND / 10 if given.small else ROUND
-    common: dict[str, Any] = {"storage": given.storage, "saves": given.snapshots, "seconds": step}
+    notes: dict[str, float | str] = {
+        "trials per slot": f"{given.trials_per_slot}; racing {given.racing_trials_per_slot}",
+        "slots per worker": str(SLOTS),
+        "seconds of a trial, on average": STEPS * step,
+        "snapshots": "after each evaluation but the last" if given.snapshots else "of paused trials alone",
+        "storage": given.storage.partition(":")[0] or "sqlite",
+    }
     rows: list[Row] = []
+    for measured in _parts(given, step):
+        rows += measured
+        publish(given.name, rows, notes)  # what is measured is kept where the rest is cut off
+
+
+def _parts(given: argparse.Namespace, step: float) -> Iterator[list[Row]]:
+    """Return the rows of each part, when it is measured."""
+    common: dict[str, Any] = {"storage": given.storage, "saves": given.snapshots, "seconds": step}
     first: dict[str, Any] | None = None
     for workers in given.workers:
         case = Case(workers, given.trials_per_slot, **common)
         found = _measured(case)
         first = first or found
-        rows += _rows(case, found, one=first)
+        yield _rows(case, found, one=first)
     for validation in given.racing:
         case = Case(given.racing_workers, given.racing_trials_per_slot, validation, **common)
-        rows += _racing(case, _measured(case))
+        yield _racing(case, _measured(case))
     if given.rounds:
-        rows += _real(given.rounds, small=given.small)
-    notes: dict[str, float | str] = {
-        "trials per slot": f"{given.trials_per_slot}; racing {given.racing_trials_per_slot}",
-        "slots per worker": str(SLOTS),
-        "seconds of a trial": STEPS * step,
-        "snapshots": "after each evaluation but the last" if given.snapshots else "of paused trials alone",
-        "storage": given.storage.partition(":")[0] or "sqlite",
-    }
-    publish(given.name, rows, notes)
+        yield _real(given.rounds, small=given.small)
 
 
 def _arguments() -> argparse.Namespace:
@@ -184,11 +192,12 @@ def _simulate(case: Case, folder: Path) -> None:
         records = search(session)
         seconds, processor = time.perf_counter() - began, time.process_time() - used
     starts = sorted(datetime.fromisoformat(record.started) for record in records)
+    filled = (starts[-1] - starts[0]).total_seconds()
     found = {
         "workers": case.workers,
         "seconds": seconds,
         "processor": processor,
-        "steps": sum(record.outcome.cost.steps for record in records),
+        "rate": sum(_steps_until(starts[-1], record) for record in records) / filled,
         "waited": [one.metrics[WAITED] for record in records for one in record.outcome.evals if WAITED in one.metrics],
         "filling": (starts[case.workers * SLOTS - 1] - starts[0]).total_seconds(),
         "pauses": sum(record.pauses for record in records),
@@ -197,9 +206,15 @@ def _simulate(case: Case, folder: Path) -> None:
     (folder / "measured.json").write_text(json.dumps(found))
 
 
+def _steps_until(end: datetime, record: TrialRecord) -> float:
+    """Return the steps that a trial had taken at the time `end`, had each taken as long."""
+    started, finished = datetime.fromisoformat(record.started), datetime.fromisoformat(record.finished)
+    return record.outcome.cost.steps * min(1.0, (end - started) / (finished - started))
+
+
 def _rows(case: Case, found: dict[str, Any], *, one: dict[str, Any]) -> list[Row]:
     """Return the rows of one number of workers; `one` are the measurements of the first number."""
-    each, first = (side["steps"] / side["seconds"] / side["workers"] for side in (found, one))
+    each, first = (side["rate"] / side["workers"] for side in (found, one))
     limit = SHARE if case.promised and found is not one else None
     return [
         *_busy(case, found),
@@ -235,6 +250,7 @@ def _real(rounds: int, *, small: bool) -> list[Row]:
                 command, search = _searched(Path(folder), (*SIDES[name], *(SMALL if small else ())))
             commands[name].append(command)
             searches[name].append(search)
+            print(f"{name}: {search:.1f} s, the whole command {command:.1f} s", flush=True)
     return [
         *(Row(f"8 LoRA trials, {name}: search alone", found) for name, found in searches.items()),
         *(Row(f"8 LoRA trials, {name}: whole command", found) for name, found in commands.items()),

@@ -17,7 +17,8 @@ from sweep.records.trial import Completed, EvalPoint, Failed, FailureReason, Out
 
 SLOTS = 16
 ROUND = 1.0  # seconds of a step of the whole pack
-STEPS, LOGGED, EVALUATED = 60, 10, 20  # steps of a trial, between two rows, between two evaluations
+STEPS, LOGGED, EVALUATED = 60, 10, 20  # steps of a mean trial, between two rows, between two evaluations
+SPREAD = 20  # steps that the shortest trial is below the mean, and the longest above it
 WAITED = "eval/seconds_to_verdict"  # metric: of the evaluation before
 SAVED = 1_100_000  # bytes of a snapshot of a LoRA trial on MiniLM
 
@@ -26,6 +27,7 @@ SAVED = 1_100_000  # bytes of a snapshot of a LoRA trial on MiniLM
 class _Slot:
     plan: TrialPlan
     seconds: float  # of a step
+    steps: int
     step: int = 0
     waited: float = 0.0
     evals: list[EvalPoint] = field(default_factory=list)
@@ -34,9 +36,11 @@ class _Slot:
     def of(cls, plan: TrialPlan, seconds: float) -> _Slot:
         """Return a trial at its beginning, or where its snapshot was taken. A step takes
         `seconds`."""
+        steps = STEPS + round(SPREAD * (2 * _spread(plan, 0.569840) - 1))
         if plan.snapshot is None:
-            return cls(plan, seconds)
-        return cls(plan, seconds, plan.snapshot.step, evals=[EvalPoint(**one) for one in plan.snapshot.state])
+            return cls(plan, seconds, steps)
+        evals = [EvalPoint(**one) for one in plan.snapshot.state]
+        return cls(plan, seconds, steps, plan.snapshot.step, evals=evals)
 
     @property
     def cost(self) -> Cost:
@@ -52,7 +56,8 @@ class _Slot:
 
 @dataclass(frozen=True, slots=True)
 class Simulated:
-    """`SLOTS` trials take their steps together. A trial evaluates each `EVALUATED` steps, trials of
+    """`SLOTS` trials take their steps together. Trials have `STEPS` ± `SPREAD` steps, as where a
+    search varies epochs and batch size. A trial evaluates each `EVALUATED` steps, trials of
     different numbers at different steps, and at its end. It has a snapshot where it is put away
     and, with `saves`, after each evaluation but the last. A step takes `seconds`."""
 
@@ -90,10 +95,10 @@ def _stepped(slot: _Slot, on_step: OnTrialStep, on_eval: OnTrialEval) -> Outcome
     """Take one step of a trial. Return how it ended, None if it goes on."""
     slot.step += 1
     metrics = {"train/loss": 1.0 / slot.step} if slot.step % LOGGED == 0 else {}
-    verdict = on_step(slot.plan, Step(slot.step, STEPS, slot.step / STEPS, metrics, slot.cost.seconds))
-    last = slot.step == STEPS
+    verdict = on_step(slot.plan, Step(slot.step, slot.steps, slot.step / slot.steps, metrics, slot.cost.seconds))
+    last = slot.step == slot.steps
     if verdict is Verdict.CONTINUE and (last or (slot.step + slot.plan.number) % EVALUATED == 0):
-        point = EvalPoint(len(slot.evals) + 1, slot.step, slot.step / STEPS, dict(_scores(slot)))
+        point = EvalPoint(len(slot.evals) + 1, slot.step, slot.step / slot.steps, dict(_scores(slot)))
         began = time.perf_counter()
         verdict = on_eval(slot.plan, point)
         slot.waited = time.perf_counter() - began
@@ -108,11 +113,16 @@ def _stepped(slot: _Slot, on_step: OnTrialStep, on_eval: OnTrialEval) -> Outcome
 
 
 def _scores(slot: _Slot) -> Iterator[tuple[str, float]]:
-    spread = (slot.plan.number * 0.618034) % 1  # scores that differ, in no order
-    yield "eval/accuracy", 0.5 + 0.3 * spread * slot.step / STEPS
-    yield "eval/loss", 1.0 - 0.3 * spread * slot.step / STEPS
+    gain = 0.3 * _spread(slot.plan, 0.618034) * slot.step / slot.steps
+    yield "eval/accuracy", 0.5 + gain
+    yield "eval/loss", 1.0 - gain
     if slot.evals:
         yield WAITED, slot.waited
+
+
+def _spread(plan: TrialPlan, ratio: float) -> float:
+    """Return a number from 0 to 1 of each trial, spread evenly, in no order."""
+    return (plan.number * ratio) % 1
 
 
 def make_engine(

@@ -20,7 +20,7 @@ def found(**values: Any) -> dict[str, Any]:
         "workers": 1,
         "seconds": 60.0,
         "processor": 3.0,
-        "steps": 960,
+        "rate": 16.0,
         "waited": [0.01, 0.02, 0.03],
         "filling": 0.5,
     }
@@ -59,7 +59,7 @@ def test_a_password_is_in_no_argument_of_a_process(monkeypatch: pytest.MonkeyPat
 
 
 def test_rows_of_many_workers_are_compared_with_those_of_the_first_number() -> None:
-    many = found(workers=32, seconds=80.0, steps=32 * 960, processor=32.0)
+    many = found(workers=32, seconds=80.0, rate=32 * 12.0, processor=32.0)
     rows = {row.name: row for row in scale_out._rows(Case(32, 1), many, one=found())}
     cores, share = rows["32 workers: cores of the coordinator"], rows["32 workers: throughput, of workers × 1"]
     assert cores.values == [0.4] and cores.limit == 0.5

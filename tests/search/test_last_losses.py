@@ -11,7 +11,7 @@ import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from sweep.search import last_losses as module
-from sweep.search.last_losses import last_losses
+from sweep.search.last_losses import KnownLastLosses, last_losses
 from sweep.search.racer import Racer
 
 
@@ -186,3 +186,15 @@ def test_a_point_is_the_place_of_each_value_in_its_range() -> None:
     )  # fmt: skip
     point = Racer.of(trial, sign=1, longest=1).point
     assert point == {"rate": pytest.approx(0.5), "epochs": 0.5, "batch": "8", "one": 0.0}
+
+
+def test_predictions_are_kept_until_a_trial_has_another_evaluation(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = list[Sequence[Racer]]()
+    monkeypatch.setattr(module, "last_losses", lambda racers: asked.append(racers) or last_losses(racers))
+    known, racers = KnownLastLosses(), [common(number, 1.0 + number, 0.02, 0.05) for number in range(4)]
+    first = known.of(racers)
+    promoted = [replace(racers[0], paused=False, running=True), *racers[1:]]
+    assert known.of(promoted) is first and len(asked) == 1
+    evaluated = [common(0, 1.0, 0.02, 0.05, 0.3, factor=0.8), *racers[1:]]
+    assert known.of(evaluated) == last_losses(evaluated) != first and len(asked) == 2
+    assert known.of([*racers[:3], replace(racers[3], paused=False, complete=True)]).keys() == {0, 1, 2}

@@ -11,13 +11,18 @@ from freeze-thaw (Swersky et al. 2014, "Freeze-Thaw Bayesian Optimization").
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cache
 from math import isfinite, log
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from sweep.search.racer import Racer
+
+if TYPE_CHECKING:
+    from threadpoolctl import ThreadpoolController
 
 Floats = npt.NDArray[np.float64]
 
@@ -28,7 +33,7 @@ _SHARED, _SHARED_LENGTH = 1.0, 1.2
 _NEAR, _NEAR_LENGTH, _NEAR_POINTS = 0.5, 1.5, 0.5
 _OWN, _OWN_LENGTH = 0.5, 2.0
 _LEAST = 1e-9  # a loss, a sum of rates
-_MOST = 1000  # evaluations that a prediction learns from
+_MOST = 500  # evaluations that a prediction learns from: it then takes about 30 ms for 512 trials
 # A log loss counts as no more than the median of the first ones and this, or so many of their
 # median absolute deviations.
 _DIVERGED, _DIVERGED_DEVIATIONS = log(2), 4.0
@@ -50,6 +55,25 @@ class _Evaluations:
 
     trials: npt.NDArray[np.intp]
     learnt: Floats
+
+
+@dataclass(slots=True)
+class KnownLastLosses:
+    """The predictions of the last call, kept while no trial has another evaluation: free slots
+    ask for one trial after another."""
+
+    _asked: Sequence[tuple[object, ...]] = ()
+    _found: dict[int, LastLoss] = field(default_factory=dict)
+
+    def of(self, racers: Sequence[Racer]) -> dict[int, LastLoss]:
+        """Return what `last_losses` returns for the racers."""
+        asked = [
+            (racer.number, racer.curve, racer.unfinished, racer.complete, racer.rates, racer.length, racer.point)
+            for racer in racers
+        ]
+        if asked != self._asked:
+            self._asked, self._found = asked, last_losses(racers)
+        return self._found
 
 
 def log_loss(score: float) -> float:
@@ -97,13 +121,13 @@ def _lessons(racers: Sequence[Racer]) -> list[tuple[Racer, list[int]]]:
 
     All with finite losses count if they are `_MOST` at most. Of more, the first and the last one
     of each racer count, or the last one alone, or the last ones of so many racers: those that have
-    completed or run, and an even choice of the others."""
+    more than one, and an even choice of the others."""
     finite = [[at for at, score in enumerate(racer.scores) if isfinite(score)] for racer in racers]
     for counted in (finite, [sorted({places[0], places[-1]}) for places in finite]):
         if sum(map(len, counted)) <= _MOST:
             return list(zip(racers, counted, strict=True))
-    first = _evenly([racer for racer in racers if racer.complete or racer.running], _MOST)
-    others = [racer for racer in racers if not (racer.complete or racer.running)]
+    first = _evenly([racer for racer in racers if len(racer.scores) > 1], _MOST)
+    others = [racer for racer in racers if len(racer.scores) == 1]
     return [(racer, [len(racer.scores) - 1]) for racer in (*first, *_evenly(others, _MOST - len(first)))]
 
 
@@ -128,12 +152,23 @@ def _predicted(known: _Evaluations, losses: Floats, asked: _Evaluations, distanc
     mean, unit = losses.mean(), losses.std() + _LEAST
     within = _kernel(known, known, distances) + (_NOISE**2 + 1e-8) * np.eye(len(losses))
     across = _kernel(known, asked, distances)
-    lower = np.linalg.cholesky(within)
-    weights = solve_triangular(lower, across, lower=True)
-    target = solve_triangular(lower, (losses - mean) / unit, lower=True)
+    with _threads().limit(limits=1, user_api="blas"):
+        lower = np.linalg.cholesky(within)
+        weights = solve_triangular(lower, across, lower=True)
+        target = solve_triangular(lower, (losses - mean) / unit, lower=True)
     before = _LEVEL**2 + _SLOPE**2 * asked.learnt**2 + _SHARED**2 + _NEAR**2 + _OWN**2
     variance = np.maximum(before - (weights**2).sum(axis=0), 1e-12)
     return mean + unit * (weights.T @ target), unit * np.sqrt(variance)
+
+
+@cache
+def _threads() -> ThreadpoolController:
+    """Return the thread pools of the linear algebra. A second thread gains nothing for matrices
+    this small, and keeps them waiting where workers use the same processors."""
+    import scipy.linalg  # noqa: F401 - only loaded libraries are found
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()
 
 
 def _kernel(one: _Evaluations, other: _Evaluations, distances: Floats) -> Floats:

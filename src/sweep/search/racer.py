@@ -10,6 +10,7 @@ from math import inf, isnan, log
 from typing import Any
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from sweep.search.promotion import EVALUATIONS, RATES, SCHEDULE, is_paused
@@ -107,6 +108,29 @@ class Racer:
     @cached_property
     def _logs(self) -> tuple[float, ...]:
         return tuple(map(log, self.progress))
+
+
+class KnownRacers:
+    """Trials as racers, each made once.
+
+    A storage replaces a trial that changes by another object.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[int, tuple[FrozenTrial, int, Racer]] = {}
+
+    def of(self, trials: Sequence[FrozenTrial], direction: StudyDirection) -> list[Racer]:
+        """Return the trials that did not fail, of a study with this direction, as racers."""
+        sign = 1 if direction == StudyDirection.MAXIMIZE else -1
+        longest = max((step for trial in trials for step in trial.intermediate_values), default=1)
+        found = []
+        for trial in (trial for trial in trials if trial.state is not TrialState.FAIL):
+            known = self._known.get(trial.number)
+            if known is None or known[0] is not trial or known[1] != longest:
+                known = trial, longest, Racer.of(trial, sign=sign, longest=longest)
+                self._known[trial.number] = known
+            found.append(known[2])
+        return found
 
 
 def lead(one: Racer, other: Racer, *, late: float = 1.0) -> float | None:

@@ -7,12 +7,12 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 from math import ceil, inf
 
-from optuna.study import Study, StudyDirection
+from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
-from sweep.search.last_losses import last_losses, log_loss
+from sweep.search.last_losses import KnownLastLosses, log_loss
 from sweep.search.promotion import Decision, PromotingPruner
-from sweep.search.racer import Racer, lead
+from sweep.search.racer import KnownRacers, Racer, lead
 from sweep.search.racing_budget import BUDGET
 from sweep.search.ranking import Ranking
 from sweep.search.stopping_race import FINALISTS, StoppingRace
@@ -74,13 +74,15 @@ class RacingPruner(PromotingPruner):
         self._opening = opening
         # By the number of the first trial: those of each choice of study.compare_by have their own.
         self._rankings: defaultdict[int, Ranking] = defaultdict(Ranking)
+        self._last_losses: defaultdict[int, KnownLastLosses] = defaultdict(KnownLastLosses)
+        self._racers = KnownRacers()
 
     def prune(self, study: Study, trial: FrozenTrial) -> bool:
         return self.stopping.prune(study, trial)
 
     def decide(self, study: Study, trial: FrozenTrial) -> Decision:
         trials = [trial if other.number == trial.number else other for other in _begun(study)]
-        racers = _racers(study, trials)
+        racers = self._racers.of(trials, study.direction)
         opening = self._opening_of(racers)
         new = len(trials) < self._trials and not any(racer.went_on(opening) for racer in racers)
         asking = next(racer for racer in racers if racer.number == trial.number)
@@ -89,7 +91,7 @@ class RacingPruner(PromotingPruner):
         return Decision.GO_ON if asking.number in going else Decision.PAUSE
 
     def promote(self, study: Study, *, new: bool) -> int | None:
-        return next(iter(self._candidates(_racers(study, _begun(study)), new=new)), None)
+        return next(iter(self._candidates(self._racers.of(_begun(study), study.direction), new=new)), None)
 
     def _opening_of(self, racers: Sequence[Racer]) -> float:
         """Return the progress of the opening. A first evaluation is enough for a prediction."""
@@ -105,7 +107,7 @@ class RacingPruner(PromotingPruner):
         return self._by_prediction(racers, asking) if _have_losses(racers) else self._by_score(racers, asking)
 
     def _by_prediction(self, racers: Sequence[Racer], asking: int | None) -> list[int]:
-        predicted = last_losses(racers)
+        predicted = self._last_losses[_first(racers)].of(racers)
         # The lowest loss of any evaluation, though the last one is predicted.
         least = min((log_loss(max(racer.scores)) for racer in racers if racer.complete and racer.steps), default=inf)
         means = {number: loss.mean for number, loss in predicted.items()}
@@ -115,7 +117,7 @@ class RacingPruner(PromotingPruner):
         return self._finals(order, hopeless, asking, at_once=_SHARE_AT_ONCE if asking is None else 1.0)
 
     def _by_score(self, racers: Sequence[Racer], asking: int | None) -> list[int]:
-        order = self._rankings[min(racer.number for racer in racers)].of(racers)
+        order = self._rankings[_first(racers)].of(racers)
         first = order[: ceil(max(self._trials, len(order)) / self._reduction_factor)]
         if behind := [racer for racer in first if racer.unfinished and racer.reached < _SECOND]:
             return [racer.number for racer in behind if racer.paused]
@@ -162,7 +164,5 @@ def _begun(study: Study) -> list[FrozenTrial]:
     return [trial for trial in study.get_trials(deepcopy=False) if trial.state is not TrialState.WAITING]
 
 
-def _racers(study: Study, trials: Sequence[FrozenTrial]) -> list[Racer]:
-    sign = 1 if study.direction == StudyDirection.MAXIMIZE else -1
-    longest = max((step for trial in trials for step in trial.intermediate_values), default=1)
-    return [Racer.of(trial, sign=sign, longest=longest) for trial in trials if trial.state is not TrialState.FAIL]
+def _first(racers: Sequence[Racer]) -> int:
+    return min(racer.number for racer in racers)
