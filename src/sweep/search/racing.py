@@ -105,8 +105,7 @@ class RacingPruner(PromotingPruner):
         unopened = [racer for racer in racers if racer.unfinished and (not racer.steps or racer.reached < opening)]
         if new or unopened:
             return [racer.number for racer in unopened if racer.paused]
-        chosen = self._by_prediction if _have_losses(racers) else self._by_score
-        return chosen(racers, asking) or _best_scored(racers)
+        return self._by_prediction(racers, asking) if _have_losses(racers) else self._by_score(racers, asking)
 
     def _by_prediction(self, racers: Sequence[Racer], asking: int | None) -> list[int]:
         predicted = last_losses(racers)
@@ -116,7 +115,8 @@ class RacingPruner(PromotingPruner):
         lowest = {number: loss.mean - _HOPELESS_DEVIATIONS * loss.deviation for number, loss in predicted.items()}
         hopeless = {racer.number for racer in racers if racer.number not in lowest or lowest[racer.number] > least}
         order = sorted(racers, key=lambda racer: (means.get(racer.number, inf), racer.number))
-        return self._finals(order, hopeless, asking, at_once=_SHARE_AT_ONCE if asking is None else 1.0)
+        finals = self._finals(order, hopeless, asking, at_once=_SHARE_AT_ONCE if asking is None else 1.0)
+        return finals or _best_scored(racers)
 
     def _by_score(self, racers: Sequence[Racer], asking: int | None) -> list[int]:
         order = self._rankings[min(racer.number for racer in racers)].of(racers)
