@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import optuna
@@ -108,12 +109,12 @@ def test_so_many_complete_whatever_they_cost() -> None:
     assert race.promote() is None
 
 
-def by_loss(*rates: float, **options: Any) -> Race:
+def by_loss(*rates: float, scores: Sequence[float] = (), **options: Any) -> Race:
     """Return a race whose trials have come to their first evaluations; their losses are a power of
     the learning that they have done."""
     race = Race(trials=len(rates), **{"opening": None, **options})
-    for rate in rates:
-        race.report(race.begin(rate), 4, 0.1, 0.06, loss=loss_at(rate * 0.06))
+    for rate, score in zip(rates, scores or [0.1] * len(rates), strict=True):
+        race.report(race.begin(rate), 4, score, 0.06, loss=loss_at(rate * 0.06))
     assert all(trial.user_attrs.get(PAUSED_AT) for trial in race.trials)
     return race
 
@@ -153,6 +154,27 @@ def test_a_trial_that_cannot_catch_up_trains_no_further_though_the_budget_allows
         race.report(race.trials[0], step, 0.5, share, loss=loss_at(9.0 * share))
     race.study.tell(race.trials[0], 0.5)
     assert race.promote() == 1, "it may still be as good"
+    assert race.promote() is None
+
+
+def test_the_trial_with_the_best_score_completes_though_its_loss_promises_little() -> None:
+    race = by_loss(9.0, 8.5, 0.1, 0.05, budget=0.45, scores=(0.1, 0.1, 0.4, 0.3))
+    assert race.promote() == 0
+    race.report(race.trials[0], LENGTH, 0.35, 1.0, loss=loss_at(9.0))
+    race.study.tell(race.trials[0], 0.35)
+    assert race.promote() == 2, "40 + 3 * 4 of 72 report steps leave too few, but its score is 0.4"
+    assert race.promote() is None, "it trains"
+    assert race.report(race.trials[2], 20, 0.2, 0.5, loss=loss_at(0.05)) is Decision.GO_ON
+    race.report(race.trials[2], LENGTH, 0.2, 1.0, loss=loss_at(0.1))
+    race.study.tell(race.trials[2], 0.4)
+    assert race.promote() is None, "no other one is scored higher"
+
+
+def test_an_equal_score_is_not_worth_a_trial() -> None:
+    race = by_loss(9.0, 0.1, budget=0.6, scores=(0.1, 0.4))
+    assert race.promote() == 0
+    race.report(race.trials[0], LENGTH, 0.4, 1.0, loss=loss_at(9.0))
+    race.study.tell(race.trials[0], 0.4)
     assert race.promote() is None
 
 

@@ -38,6 +38,9 @@ class RacingPruner(PromotingPruner):
        pauses again, and another one goes on in its place. A trial trains no further if its
        predicted loss is higher than the lowest loss of any completed trial, by more than the
        deviation of the prediction.
+    4. In the end a trial completes that is scored higher already than all that have completed: the
+       highest of those, whatever it costs. A trial is scored by its best evaluation, which may be
+       its first one, and losses say nothing about it.
 
     At least `finalists` trials complete whatever they cost. Trials that cannot be paused are
     stopped for good by the rule of `StoppingRace`, to which `min_resource` belongs.
@@ -114,7 +117,8 @@ class RacingPruner(PromotingPruner):
         lowest = {number: loss.mean - _HOPELESS_DEVIATIONS * loss.deviation for number, loss in predicted.items()}
         hopeless = {racer.number for racer in racers if racer.number not in lowest or lowest[racer.number] > least}
         order = sorted(racers, key=lambda racer: (means.get(racer.number, inf), racer.number))
-        return self._finals(order, hopeless, asking, at_once=_SHARE_AT_ONCE if asking is None else 1.0)
+        finals = self._finals(order, hopeless, asking, at_once=_SHARE_AT_ONCE if asking is None else 1.0)
+        return finals or _best_scored(racers)
 
     def _by_score(self, racers: Sequence[Racer], asking: int | None) -> list[int]:
         order = self._rankings[_first(racers)].of(racers)
@@ -154,6 +158,16 @@ class RacingPruner(PromotingPruner):
 def _is_behind(racer: Racer, best: Racer) -> bool:
     """Return whether a trial on the way to its end is behind the best completed one."""
     return racer.went_on(_SECOND) and (lead(racer, best, late=_LATE) or 0.0) < 0
+
+
+def _best_scored(racers: Sequence[Racer]) -> list[int]:
+    """Return the paused trial with the highest score, if no trial runs and none that has completed
+    is scored as high."""
+    if any(racer.running for racer in racers):
+        return []
+    scored = [racer for racer in racers if racer.steps and (racer.paused or racer.complete)]
+    best = max(scored, key=lambda racer: (racer.best, racer.complete), default=None)
+    return [best.number] if best is not None and best.paused else []
 
 
 def _have_losses(racers: Sequence[Racer]) -> bool:
