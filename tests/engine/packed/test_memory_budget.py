@@ -49,9 +49,8 @@ def test_an_evaluation_shrinks_until_a_pass_holds_one_row() -> None:
 
 
 def test_the_config_decides_the_slots_unless_it_says_auto() -> None:
-    assert MemoryBudget(CPU, 5, 1, most=2).slots == 5
+    assert MemoryBudget(CPU, 5, 1).slots == 5
     assert [MemoryBudget(CPU, "auto", 1, fitting=fitting).slots for fitting in (1, 4, 100)] == [1, 4, 8]
-    assert MemoryBudget(CPU, "auto", 1, most=3, fitting=100).slots == 3
 
 
 def test_under_auto_the_first_step_tells_how_many_fit(monkeypatch: pytest.MonkeyPatch) -> None:
