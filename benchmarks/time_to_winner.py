@@ -148,7 +148,7 @@ def _experiment(given: argparse.Namespace, folder: Path) -> list[str]:
     ]  # fmt: skip
 
 
-def _file(given: argparse.Namespace) -> Path:
+def results_file(given: argparse.Namespace) -> Path:
     data, adapter = "banking77" if given.data else "quickstart", "" if given.adapter == "lora" else f"{given.adapter}_"
     return RESULTS / f"time_to_winner_{data}_{adapter}{given.device}.json"
 
@@ -168,7 +168,7 @@ def _show(winners: Sequence[Winner]) -> None:
 
 def _written(winners: Sequence[Winner], given: argparse.Namespace) -> list[Winner]:
     """Write the winners beside those of other seeds that the file of results has, and return all."""
-    file, seeds = _file(given), {one.seed for one in winners}
+    file, seeds = results_file(given), {one.seed for one in winners}
     former = json.loads(file.read_text()) if file.exists() else {"trials": None}
     kept = former["winners"] if former["trials"] == given.trials else []
     every = sorted([*(Winner(**one) for one in kept if one["seed"] not in seeds), *winners], key=lambda one: one.seed)
