@@ -118,14 +118,6 @@ def sampler_class(name: str) -> Callable[..., BaseSampler]:
     return found
 
 
-def startup_points(study: StudyConfig, space: Space) -> int:
-    """Return how many points the sampler draws at random before it learns, for all choices of
-    `study.compare_by` together; 0 where that is not known."""
-    choices = len(space.choices(study.compare_by)) if study.compare_by else 1
-    options = {**_DEFAULTS.get(study.sampler, {}), **study.sampler_options}
-    return choices * options.get("n_startup_trials", 0) if study.sampler in _SAMPLERS else 0
-
-
 def sampler(study: StudyConfig, space: Space, asked: int, own: int | None = None) -> BaseSampler:
     """Return the sampler for the ask that follows `asked` earlier ones; one that learns does so
     from failures too.

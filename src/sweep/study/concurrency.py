@@ -12,10 +12,10 @@ from sweep.config.schema import Config
 class ConcurrencyLimit:
     """Says when the study asks for a new point: a sampler learns nothing from trials that still run.
 
-    A point that the sampler draws by what it has learnt begins only while fewer than `most` trials
-    run; None is no limit. `unlearnt` gives the number of points that come before the next such one:
-    they begin however many trials run, and so do trials that go on. `running` and `waiting` are the
-    trials that run, and those that were put away. All launchers and engines are under this limit.
+    A point that the sampler draws begins only while fewer than `most` trials run; None is no limit.
+    `unlearnt` gives the number of given points that come before the next such one: they begin
+    however many trials run, and so do trials that go on. `running` are the trials that run. All
+    launchers and engines are under this limit.
     """
 
     most: int | None

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import takewhile
 from types import MappingProxyType
 from typing import TypeVar
 
@@ -26,13 +27,13 @@ from sweep.search.constraints import constrain
 from sweep.search.promotion import EVALUATIONS, PAUSED_AT, RATES, SCHEDULE, Decision, is_paused
 from sweep.search.pruners import pruner, trials_of_each
 from sweep.search.ranks import report
-from sweep.search.samplers import PLACE, grid_point, sampler, startup_points
+from sweep.search.samplers import PLACE, grid_point, sampler
 from sweep.search.warm import WarmSampler, finished_trials, of_choice
 from sweep.study.attributes import LOSSES, LOST_AT, PROMOTIONS, STOPPED_AT, attributes, lost_alone
 from sweep.study.known_trials import KnownTrials
 from sweep.study.losses import Losses
 from sweep.study.owner import claim
-from sweep.study.points import before_lessons, begun_points, free_place, suggest
+from sweep.study.points import begun_points, free_place, suggest
 from sweep.study.retries import Retries
 from sweep.study.signals import StopFlag
 from sweep.study.storage import STORAGE_ERRORS, open_storage, own_address, reason, shown_address, unusable
@@ -190,11 +191,10 @@ class OptunaStudy:
         return begun_points(self._trials())
 
     def unlearnt(self) -> int:
-        """Return the number of points that come before the first one for which the sampler goes by
-        what it has learnt: of given ones, and of those with which it starts up."""
-        trials = self._trials()
-        startup = startup_points(self.config, self.space) - len(self.earlier) - len(begun_points(trials))
-        return before_lessons([self.is_complete(fixed_values(trial)) for trial in in_order(trials)], startup)
+        """Return the number of waiting points before the first one that leaves a value to the
+        sampler."""
+        complete = (self.is_complete(fixed_values(trial)) for trial in in_order(self._trials()))
+        return sum(takewhile(bool, complete))
 
     def _prepared(self) -> tuple[int, BaseSampler]:
         """Return the place of the next point, and the sampler for it."""

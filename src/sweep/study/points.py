@@ -31,12 +31,6 @@ def free_place(points: Sequence[FrozenTrial]) -> int:
     return next(islice((place for place in count() if place not in taken), unnamed, None))
 
 
-def before_lessons(given: Sequence[bool], startup: int) -> int:
-    """Return the number of next points before the first one that is neither `given`, as the waiting
-    ones are whose values are complete, nor among the first `startup` ones."""
-    return next(place for place in count(max(startup, 0)) if place >= len(given) or not given[place])
-
-
 def suggest(trial: Trial, parameter: Parameter) -> Scalar:
     """Return the trial's value of a parameter."""
     key = parameter.key
