@@ -190,7 +190,7 @@ class OptunaStudy:
         retried."""
         return begun_points(self._trials())
 
-    def unlearnt(self) -> int:
+    def complete_points(self) -> int:
         """Return the number of waiting points before the first one that leaves a value to the
         sampler."""
         complete = (self.is_complete(fixed_values(trial)) for trial in in_order(self._trials()))

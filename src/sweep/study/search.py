@@ -102,7 +102,9 @@ class _Loop:
         self.judge = Judge.of(self.session.plan, self.optuna_study)
         self.feasibility = Feasibility.of(self.session.plan)
         self.stop_rule = StopRule.of(self.session.plan)
-        self.concurrency = ConcurrencyLimit.of(self.session.plan.config, self.optuna_study.unlearnt, self.running)
+        self.concurrency = ConcurrencyLimit.of(
+            self.session.plan.config, self.optuna_study.complete_points, self.running
+        )
 
     def recover(self) -> None:
         """End the trials of an earlier process in Optuna by their records. Those without one
