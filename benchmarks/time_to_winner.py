@@ -1,11 +1,14 @@
 """Seconds until the retrained winner of a search is as good as that of 16 full trials: this
 project, `Trainer.hyperparameter_search`, and Ray Tune.
 
-    python -m benchmarks.time_to_winner [--data FOLDER] [--trials 16] [--seeds 3] [--first 0] [--device cuda]
+    python -m benchmarks.time_to_winner [--adapter head] [--data FOLDER] [--trials 16] [--seeds 3]
+                                        [--first 0] [--device cuda]
 
-MiniLM with LoRA on the help-desk set (`+experiment=quickstart`), or with --data (a folder with
-Banking77's train.csv and test.csv) on the first 20 intents of Banking77; the five knobs of
-`sweeps/quickstart.yaml`. Of each seed all sides get the same random points, rows and evaluations:
+MiniLM with LoRA, or with --adapter head a new head on the frozen base, on the help-desk set
+(`+experiment=quickstart`), or with --data (a folder with Banking77's train.csv and test.csv) on the
+first 20 intents of Banking77; the five knobs of `sweeps/quickstart.yaml`, over which tables of both
+methods are recorded (`benchmarks.five_knob_tables`). Of each seed all sides get the same random
+points, rows and evaluations:
 
 - `sweep`: `python -m sweep` at its defaults, whole, with the test and the report after it
 - `optuna`: `Trainer.hyperparameter_search` as documented, every trial to its end
@@ -139,7 +142,15 @@ def _experiment(given: argparse.Namespace, folder: Path) -> list[str]:
     data = [] if given.data is None else [
         "dataset=banking77", f"dataset.path={of_first_intents(given.data, folder, 20)}", "dataset.max_length=128",
     ]  # fmt: skip
-    return ["+experiment=quickstart", *data, "model.pooling=null", f"trainer.device={given.device}", *few]
+    return [
+        "+experiment=quickstart", f"adapter={given.adapter}", *data, "model.pooling=null", f"trainer.device={given.device}",
+        *few,
+    ]  # fmt: skip
+
+
+def results_file(given: argparse.Namespace) -> Path:
+    data, adapter = "banking77" if given.data else "quickstart", "" if given.adapter == "lora" else f"{given.adapter}_"
+    return RESULTS / f"time_to_winner_{data}_{adapter}{given.device}.json"
 
 
 def _show(winners: Sequence[Winner]) -> None:
@@ -157,8 +168,7 @@ def _show(winners: Sequence[Winner]) -> None:
 
 def _written(winners: Sequence[Winner], given: argparse.Namespace) -> list[Winner]:
     """Write the winners beside those of other seeds that the file of results has, and return all."""
-    file = RESULTS / f"time_to_winner_{'banking77' if given.data else 'quickstart'}_{given.device}.json"
-    seeds = {one.seed for one in winners}
+    file, seeds = results_file(given), {one.seed for one in winners}
     former = json.loads(file.read_text()) if file.exists() else {"trials": None}
     kept = former["winners"] if former["trials"] == given.trials else []
     every = sorted([*(Winner(**one) for one in kept if one["seed"] not in seeds), *winners], key=lambda one: one.seed)
@@ -170,6 +180,7 @@ def _written(winners: Sequence[Winner], given: argparse.Namespace) -> list[Winne
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--adapter", choices=("lora", "head"), default="lora")
     parser.add_argument("--data", type=Path, help="folder with Banking77's train.csv and test.csv")
     parser.add_argument("--trials", type=int, default=16)
     parser.add_argument("--seeds", type=int, default=3)

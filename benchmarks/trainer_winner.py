@@ -9,6 +9,10 @@ OVERRIDES… make, by `Trainer.hyperparameter_search`. SIDE is `optuna` (no prun
 core, or one a GPU). Evaluations are those of the project (`trainer.eval_strategy`), after an
 eighth, a quarter and half of the first epoch, then after each. The point that the search returns
 is trained again from scratch; a score is that of the best evaluation.
+
+With `adapter=head` the base has no gradients, the optimizer has the classifier's weights alone, and
+the base runs at each step, in evaluation mode: without dropout, as the project's features are
+computed. The classifier's own dropout is on, on both sides.
 """
 
 from __future__ import annotations
@@ -25,7 +29,13 @@ from typing import Any
 import optuna
 import torch
 from datasets import Dataset
-from transformers import AutoTokenizer, DataCollatorWithPadding, Trainer, TrainerCallback
+from transformers import (
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    DataCollatorWithPadding,
+    Trainer,
+    TrainerCallback,
+)
 
 from benchmarks.hyperparameter_search import device_of, training_arguments, wrapped_model
 from sweep.config.compose import Composer
@@ -86,23 +96,35 @@ class Task:
 
     def trainer(self, point: Mapping[str, Scalar], *callbacks: TrainerCallback) -> Trainer:
         """Return a Trainer at a point, whose `model_init` loads and wraps the base."""
-        config, device, tokenizer = self.config, self.device, self.tokenizer
-        path, labels = resolve(config.model.path), len(self.splits.labels)
-        arguments = training_arguments(config, self.folder, device, grouped=True)
+        arguments = training_arguments(self.config, self.folder, self.device, grouped=True)
         arguments.report_to, arguments.logging_strategy = [], "no"
         arguments.warmup_steps = 0.0  # a search casts each value to the type that it finds
         for key, value in point.items():
             setattr(arguments, key.rpartition(".")[2], value)
         return Trainer(
-            model_init=lambda: wrapped_model(config, path, tokenizer, labels, device), args=arguments,
-            data_collator=DataCollatorWithPadding(tokenizer), train_dataset=self._rows(self.splits.train),
+            model_init=self._model, args=arguments,
+            data_collator=DataCollatorWithPadding(self.tokenizer), train_dataset=self._rows(self.splits.train),
             eval_dataset=self._rows(self.splits.validation), compute_metrics=_accuracy,
             callbacks=[EarlyEvaluations(), *callbacks],
         )  # fmt: skip
 
+    def _model(self) -> Any:
+        path, labels = resolve(self.config.model.path), len(self.splits.labels)
+        if self.config.adapter.method == "head":
+            return frozen_model(path, labels)
+        return wrapped_model(self.config, path, self.tokenizer, labels, self.device)
+
     def _rows(self, rows: Rows) -> Dataset:
         tokens = self.tokenizer(list(rows.texts), truncation=True, max_length=self.config.dataset.max_length)
         return Dataset.from_dict({**tokens, "labels": list(rows.labels)})
+
+
+def frozen_model(path: str, labels: int) -> Any:
+    """Return a model of which only the new head trains. Its base stays in evaluation mode."""
+    model = AutoModelForSequenceClassification.from_pretrained(path, num_labels=labels, dtype=torch.float32)
+    base = model.base_model.requires_grad_(False).eval()
+    base.train = lambda *_: base
+    return model
 
 
 def _accuracy(prediction: Any) -> dict[str, float]:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from benchmarks.time_to_winner import OURS, SIDES, Winner, compared, random_points, ratios
-from benchmarks.trainer_winner import SIDES as THEIRS
+from argparse import Namespace
+from pathlib import Path
 
+from benchmarks.time_to_winner import OURS, SIDES, Winner, compared, random_points, ratios, results_file
+from benchmarks.trainer_winner import SIDES as THEIRS
+from benchmarks.trainer_winner import frozen_model
+
+from support.tiny import tiny_bert
 from sweep.config.folders import sweeps_dir
 from sweep.config.space import load
 
@@ -30,3 +35,19 @@ def test_ratios_are_of_the_medians() -> None:
     winners = [Winner(side, seed, each[seed], 0.9, 10) for side, each in seconds.items() for seed in range(3)]
     assert ratios(winners) == {"optuna": 15, "median": 5, "asha": 3}
     assert THEIRS == SIDES
+
+
+def test_each_task_adapter_and_device_has_its_own_file() -> None:
+    def name(adapter: str, data: Path | None = None, device: str = "cpu") -> str:
+        return results_file(Namespace(adapter=adapter, data=data, device=device)).name
+
+    assert name("lora") == "time_to_winner_quickstart_cpu.json"
+    assert name("head") == "time_to_winner_quickstart_head_cpu.json"
+    assert name("head", Path(), "cuda") == "time_to_winner_banking77_head_cuda.json"
+
+
+def test_the_trainer_trains_the_head_alone_over_a_base_without_dropout(tmp_path: Path) -> None:
+    model = frozen_model(str(tiny_bert(tmp_path)), 3).train()
+    trained = [name for name, weight in model.named_parameters() if weight.requires_grad]
+    assert trained == ["classifier.weight", "classifier.bias"]
+    assert model.dropout.training and not any(part.training for part in model.base_model.modules())

@@ -36,11 +36,12 @@ class Study:
     snapshots: list[int] = field(default_factory=list)
     running: set[int] = field(default_factory=set)
     most: int = 0
+    limit: int | None = None
     stopped: bool = False
     at_step: Callable[[TrialPlan, Step], None] = lambda plan, step: None
 
     def next(self) -> TrialPlan | None:
-        if self.stopped or not self.plans:
+        if self.stopped or not self.plans or len(self.running) == self.limit:
             return None
         plan = self.plans.pop(0)
         self.running.add(plan.number)
@@ -65,15 +66,16 @@ class Study:
     def saved(self, plan: TrialPlan, _snapshot: Snapshot) -> None:
         self.snapshots.append(plan.number)
 
-    def run(self, team: ThreadTeam, *, limit: int | None = None, best: Path | None = None) -> list[str]:
+    def run(self, team: ThreadTeam, *, best: Path | None = None) -> list[str]:
         said: list[str] = []
         search = Search(
             lambda plan: None if best is None else best / str(plan.number) / "best",
             lambda plan, outcome: len(self.ended) == 0,
             lambda: self.stopped,
             len(self.plans),
+            at_once=lambda: self.limit,
         )
-        engine = RemoteEngine(team, search, limit, said.append)
+        engine = RemoteEngine(team, search, said.append)
         engine.run(self.next, self.step, self.evaluated, self.end, self.saved)
         return said
 
@@ -144,8 +146,9 @@ def test_the_limit_holds_over_all_workers(plan: TrialPlan, team: ThreadTeam) -> 
     found = study(plan, 9)
     for _ in range(3):
         team.add(Slow(slots=4))
-    found.run(team, limit=4)
-    assert found.most == 4 and len(found.ended) == 9
+    found.limit = 4
+    found.run(team)
+    assert found.most == 4 and len(found.ended) == 9 and len(set(hosts(found))) == 3
 
 
 def test_a_verdict_ends_a_trial_on_its_worker(plan: TrialPlan, team: ThreadTeam) -> None:

@@ -17,7 +17,7 @@ from sweep.records.trial import Failed, TrialPlan, TrialRecord, Verdict
 from sweep.study.optuna_study import OptunaStudy
 from sweep.study.search import _Loop, search
 
-PLAIN = ("study.pruner=none",)
+PLAIN = ("study.pruner=none", "engine.slots=3")
 RATE = "optimizer.learning_rate"
 
 
@@ -118,7 +118,9 @@ def test_methods_share_the_trials_equally(tmp_path: Path) -> None:
 
 def test_a_weak_trial_is_pruned_while_others_run(tmp_path: Path) -> None:
     engine = ToyEngine(slots=3, luck=lambda trial: -float(trial.number))
-    records = searched(tmp_path, "study.space=grid", "study.pruner=median", "study.n_trials=6", engine=engine)
+    records = searched(
+        tmp_path, "study.space=grid", "study.pruner=median", "study.n_trials=6", "engine.slots=3", engine=engine
+    )
     assert [record.state for record in records[:3]] == ["completed"] * 3
     assert {record.state for record in records[3:]} == {"pruned"}
 
@@ -131,7 +133,13 @@ def test_one_is_pruned_one_crashes_and_the_others_are_stopped_with_it(tmp_path: 
         if (trial.number, epoch) == (4, 3):
             raise ZeroDivisionError("a bug")
 
-    options = ("study.space=grid", "study.pruner=median", "trainer.eval_strategy=epoch", "study.n_trials=8")
+    options = (
+        "study.space=grid",
+        "study.pruner=median",
+        "trainer.eval_strategy=epoch",
+        "study.n_trials=8",
+        "engine.slots=3",
+    )
     engine = ToyEngine(fail, slots=3, luck=lambda trial: -9.0 if trial.number == 3 else float(trial.number))
     with pytest.raises(ZeroDivisionError):
         searched(tmp_path, *options, engine=engine)

@@ -92,7 +92,12 @@ def test_a_measured_value_of_a_lost_record_is_that_of_optuna() -> None:
 
 @pytest.mark.parametrize("sampler", ["tpe", "gp", "qmc"])
 def test_samplers_and_racing_take_two_objectives(sampler: str, tmp_path: Path) -> None:
-    options = ("study.metric=[eval/accuracy,cost/seconds]", f"study.sampler={sampler}", "study.n_trials=10")
+    options = (
+        "study.metric=[eval/accuracy,cost/seconds]",
+        f"study.sampler={sampler}",
+        "study.n_trials=10",
+        "engine.slots=4",
+    )
     records = searched(tmp_path, *options, "study.pruner_options={finalists: 1}", engine=CostlyEngine(slots=4))
     stopped = [record for record in records if isinstance(record.outcome, Pruned)]
     kept = [record for record in records if isinstance(record.outcome, Completed)]

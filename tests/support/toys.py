@@ -138,7 +138,7 @@ def _stopped(verdict: Verdict, evals: tuple[EvalPoint, ...]) -> Outcome:
 class ToySession(Session):
     toy: ToyEngine = field(default_factory=ToyEngine)
 
-    def engine(self, _points: int | None = None) -> Any:
+    def engine(self, _points: int | None = None, _at_once: Callable[[], int | None] = lambda: None) -> Any:
         return self.toy
 
 

@@ -27,7 +27,8 @@ class Search:
     `best_dir` gives the folder of a trial's best adapter, or None; `leads` says whether a trial
     with this outcome is the best so far, so that its adapter is kept. `stopping` says whether the
     user stopped the study. `points` is the number of trials that are still wanted; None where
-    that is not known. `study` is the id of the study's run directory.
+    that is not known. `study` is the id of the study's run directory. `at_once` gives the most
+    trials that the study lets run at once now, to share them out; None is no limit.
     """
 
     best_dir: Callable[[TrialPlan], Path | None]
@@ -35,6 +36,7 @@ class Search:
     stopping: Callable[[], bool]
     points: int | None = None
     study: str = ""
+    at_once: Callable[[], int | None] = lambda: None
 
 
 class Hosted(Protocol):

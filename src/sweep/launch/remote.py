@@ -20,7 +20,6 @@ from sweep.launch.ray_cluster import Cluster, connected
 from sweep.launch.ray_team import RayTeam
 from sweep.launch.remote_engine import RemoteEngine
 from sweep.launch.shape import Shape
-from sweep.launch.sharing import most_at_once
 from sweep.launch.team import Heard, Lost, Member, Severed, Team
 from sweep.launch.worker import MakeEngine
 from sweep.launch.workspace import Facts, Workspace
@@ -46,11 +45,10 @@ class Lines:
 
 @dataclass
 class Remote:
-    """Runs engines on the workers of a team. `limit` is the most trials that run at once."""
+    """Runs engines on the workers of a team."""
 
     team: Team
     lines: Lines
-    limit: int | None = None
     inline: bool = False
     stopping: Callable[[], bool] = lambda: False  # whether the user stopped the study
 
@@ -73,7 +71,7 @@ class Remote:
         raise UserError.of("launcher", f"{rule}. Look at what ends the workers, such as the limit of their memory")
 
     def engine(self, search: Search) -> Engine:
-        return RemoteEngine(self.team, search, self.limit, self.lines.say)
+        return RemoteEngine(self.team, search, self.lines.say)
 
     @contextmanager
     def hosted(self, make: Make) -> Iterator[Hosted]:
@@ -167,7 +165,7 @@ def launched_remotely(
             lines.say(f"note: {note}")
         team = RayTeam(cluster, shape, spec, plan.splits, config.launcher.wait, lines.say)
         try:
-            yield Remote(team, lines, most_at_once(config.study.at_once, config.engine.slots))
+            yield Remote(team, lines)
         finally:
             team.close()
 

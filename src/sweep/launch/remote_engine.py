@@ -67,13 +67,12 @@ class _Hand:
 class RemoteEngine:
     """An `Engine` over all workers of a team: each runs an engine of its own.
 
-    Trials are shared out fairly, and no more than `limit` run at once. A worker that dies loses
-    its trials; others are taken in as they come. `say` prints a line.
+    Trials are shared out fairly. A worker that dies loses its trials; others are taken in as they
+    come. `say` prints a line.
     """
 
     team: Team
     search: Search
-    limit: int | None = None
     say: Callable[[str], None] = print
 
     def run(
@@ -214,7 +213,7 @@ class _Run:
         loads = [each.load for each in self.hands.values() if each.works]
         left = None if self.points is None else self.points + sum(load.held for load in loads)
         coming = max(self.engine.team.expected - len(self.hands), 0)
-        return may_have(hand.load, loads, coming=coming, points=left, limit=self.engine.limit)
+        return may_have(hand.load, loads, coming=coming, points=left, at_once=self.engine.search.at_once())
 
     def _ended(self, hand: _Hand, key: Key, outcome: Outcome) -> bool:
         """End a trial, unless the files of its adapters are wanted first. Return whether they

@@ -4,14 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Literal
-
-
-def most_at_once(learns_from: int | None, slots: int | Literal["auto"]) -> int | None:
-    """Return the most trials that run at once on all workers together: those that the sampler
-    learns well from, or the number of slots that the user set, where that is more. None is no
-    limit."""
-    return learns_from if learns_from is None or slots == "auto" else max(learns_from, slots)
 
 
 @dataclass(eq=False, slots=True)
@@ -37,18 +29,16 @@ class Load:
         self.hungry = self.refused
 
 
-def may_have(load: Load, loads: Collection[Load], *, coming: int, points: int | None, limit: int | None) -> bool:
-    """Return whether a worker that asks is given a trial now.
+def may_have(load: Load, loads: Collection[Load], *, coming: int, points: int | None, at_once: int | None) -> bool:
+    """Return whether a worker that asks may be given a trial now, if the study has one.
 
-    No more than `limit` trials run at once on all workers together. Beyond its share of the
-    `points` that are left and run, a worker waits for hungry ones that hold less; `coming` workers
-    are about to ask for their first trial.
+    Beyond its share of the `points` that are left and run, a worker waits for hungry ones that hold
+    less. The study lets no more than `at_once` of them run at once on all workers together; None is
+    no limit. `coming` workers are about to ask for their first trial.
     """
-    if limit is not None and sum(each.held for each in loads) >= limit:
-        return False
     if load.held == 0:
         return True
-    points = points if limit is None or points is None else min(points, limit)
+    points = points if at_once is None or points is None else min(points, at_once)
     share = 1 if points is None else -(-points // (len(loads) + coming))
     if load.held < share:
         return True

@@ -69,12 +69,12 @@ class Workspace:
 
     def _engine(self, best_dir: Callable[[TrialPlan], Path | None], data: TokenisedData, together: int) -> Engine:
         """Return an engine for trials of so many trainings each."""
-        config, at_once = self.config.engine, self.config.study.at_once
+        config = self.config.engine
         if config.name == "trainer":
             return OneByOne(self.base_models, data, best_dir)
         return Packed(
             self.base_models, data, best_dir, "auto" if config.slots == "auto" else config.slots * together,
-            most=at_once and at_once * together, announce=config.name == "packed", together=together,
+            announce=config.name == "packed", together=together,
         )  # fmt: skip
 
 

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import takewhile
 from types import MappingProxyType
 from typing import TypeVar
 
@@ -187,6 +188,12 @@ class OptunaStudy:
         """Return the trials that ended or are running, one for each point: without those that are
         retried."""
         return begun_points(self._trials())
+
+    def complete_points(self) -> int:
+        """Return the number of waiting points before the first one that leaves a value to the
+        sampler."""
+        complete = (self.is_complete(fixed_values(trial)) for trial in in_order(self._trials()))
+        return sum(takewhile(bool, complete))
 
     def _prepared(self) -> tuple[int, BaseSampler]:
         """Return the place of the next point, and the sampler for it."""

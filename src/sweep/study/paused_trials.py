@@ -22,17 +22,12 @@ _OPEN = 32
 
 @dataclass(slots=True)
 class PausedTrials:
-    """The paused trials by number, in the order in which they were paused.
-
-    The pruner is asked which one goes on in a slot that stays empty otherwise only once until
-    `changed` is called: another trial was evaluated, or has ended.
-    """
+    """The paused trials by number, in the order in which they were paused."""
 
     session: Session
     optuna_study: OptunaStudy
     snapshots: Snapshots
     _paused: dict[int, Stopped] = field(default_factory=dict)
-    _unchanged: bool = False
 
     def __len__(self) -> int:
         return len(self._paused)
@@ -52,19 +47,13 @@ class PausedTrials:
         if not self.session.stop.raised:  # after a stop the tracker ends all runs at the same time
             for one in with_runs[: max(len(with_runs) - _OPEN, 0)]:
                 self._finish_run(one)
-        self.changed()
-
-    def changed(self) -> None:
-        """Note that the pruner may decide otherwise now."""
-        self._unchanged = False
 
     def promoted(self, *, new: bool) -> Stopped | None:
         """Return the trial that goes on in a free slot, or None. With `new` the study lacks a
         point, which then takes the slot."""
-        if not self._paused or (self._unchanged and not new):
+        if not self._paused:
             return None
         number = self.optuna_study.promoted(new=new)
-        self._unchanged = number is None and not new
         if number is None or number not in self._paused:  # a worker has not ended it yet
             return None
         stopped = self._paused.pop(number)

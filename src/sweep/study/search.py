@@ -26,6 +26,7 @@ from sweep.records.trial import (
 )
 from sweep.search.promotion import Decision
 from sweep.search.samplers import PLACE
+from sweep.study.concurrency import ConcurrencyLimit
 from sweep.study.crashes import crashes_recorded
 from sweep.study.feasibility import Feasibility
 from sweep.study.forecasts import Forecasts
@@ -62,7 +63,7 @@ def search(session: Session) -> list[TrialRecord]:
         with closing(loop.optuna_study), loop.limits.kept():
             loop.recover()
             if loop.wants_more():
-                loop.run(session.engine(loop.optuna_study.wanted - loop.optuna_study.counted))
+                loop.run(session.engine(loop.optuna_study.wanted - loop.optuna_study.counted, loop.at_once))
             if session.stop.raised:
                 raise Interrupted(f"stopped; {loop.optuna_study.counted} of {loop.optuna_study.wanted} trials are done and kept in "
                                   f"{session.store.root}{loop.shelved()}. The same command goes on from here.")  # fmt: skip
@@ -91,6 +92,8 @@ class _Loop:
     feasibility: Feasibility = field(init=False)
     planner: Planner = field(init=False)
     stop_rule: StopRule = field(init=False)
+    concurrency: ConcurrencyLimit = field(init=False)
+    idle: bool = False  # there was no trial for a free slot, and nothing has changed since
 
     def __post_init__(self) -> None:
         self.limits = Limits.of(self.optuna_study.config, self.session.store, lambda: len(self.optuna_study.given))
@@ -99,6 +102,9 @@ class _Loop:
         self.judge = Judge.of(self.session.plan, self.optuna_study)
         self.feasibility = Feasibility.of(self.session.plan)
         self.stop_rule = StopRule.of(self.session.plan)
+        self.concurrency = ConcurrencyLimit.of(
+            self.session.plan.config, self.optuna_study.complete_points, self.running
+        )
 
     def recover(self) -> None:
         """End the trials of an earlier process in Optuna by their records. Those without one
@@ -159,7 +165,19 @@ class _Loop:
     def _count_stopped(self) -> None:
         self.session.study_run.stopped(waiting=len(self.waiting), paused=len(self.paused))
 
+    def at_once(self) -> int | None:
+        """Return the most trials that may run at once now; None where there is no limit."""
+        return self.concurrency.at_once(len(self.waiting))
+
     def _next(self) -> TrialPlan | None:
+        """Return the trial for a free slot, or None where there is none at present. Without one the
+        study is looked at again only after an evaluation or the end of a trial: engines with a free
+        slot ask at every step."""
+        plan = None if self.idle else self._found()
+        self.idle = plan is None
+        return plan
+
+    def _found(self) -> TrialPlan | None:
         """Return the trial for a free slot: one that was put away, one that the pruner promotes,
         or a new one. None where there is none at present."""
         while self.wants_more():
@@ -168,7 +186,7 @@ class _Loop:
                 plan = self._take_up(self.waiting.pop(0))
             elif (promoted := self.paused.promoted(new=new)) is not None:
                 plan = self._take_up(promoted, promoted=True)
-            elif new:
+            elif new and self.concurrency.allows_new:
                 plan = self._begin()
             else:
                 return None
@@ -264,7 +282,7 @@ class _Loop:
         if self._add(running, point):
             self.session.view.evaluated(trial_title(plan.number), point)
         decision = self.judge.decide(running, point)
-        self.paused.changed()
+        self.idle = False
         verdict = self._verdict(plan)
         if decision is Decision.STOP and verdict is not Verdict.TIME_OUT:
             return Verdict.PRUNE
@@ -276,7 +294,7 @@ class _Loop:
 
     def _ended(self, plan: TrialPlan, outcome: Outcome) -> None:
         running = self.running[plan.number]
-        self.paused.changed()
+        self.idle = False
         outcome = self.feasibility.judged(plan, outcome)
         self.limits.ended(plan, outcome)
         match outcome:

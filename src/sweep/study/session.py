@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -53,12 +53,14 @@ class Session:
     ended: EndedTrials
     study_run: StudyRun
 
-    def engine(self, points: int | None = None) -> Engine:
+    def engine(self, points: int | None = None, at_once: Callable[[], int | None] = lambda: None) -> Engine:
         """Return a new engine, wherever it runs. `points` is the number of trials that it is going
-        to be given, where that is known."""
-        return self.launcher.engine(
-            Search(self._best_dir, self.ended.leads, lambda: self.stop.raised, points, self.store.identity())
+        to be given, where that is known, and `at_once` the most that may run at once
+        (`Search`)."""
+        search = Search(
+            self._best_dir, self.ended.leads, lambda: self.stop.raised, points, self.store.identity(), at_once
         )
+        return self.launcher.engine(search)
 
     def hosted(self, make: Make) -> AbstractContextManager[Hosted]:
         """Make an object where trials are trained (`Launcher.hosted`)."""

@@ -49,9 +49,8 @@ def test_an_evaluation_shrinks_until_a_pass_holds_one_row() -> None:
 
 
 def test_the_config_decides_the_slots_unless_it_says_auto() -> None:
-    assert MemoryBudget(CPU, 5, 1, most=2).slots == 5
+    assert MemoryBudget(CPU, 5, 1).slots == 5
     assert [MemoryBudget(CPU, "auto", 1, fitting=fitting).slots for fitting in (1, 4, 100)] == [1, 4, 8]
-    assert MemoryBudget(CPU, "auto", 1, most=3, fitting=100).slots == 3
 
 
 def test_under_auto_the_first_step_tells_how_many_fit(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -72,9 +71,8 @@ def test_under_auto_the_first_step_tells_how_many_fit(monkeypatch: pytest.Monkey
 
 
 @pytest.mark.parametrize(
-    ("together", "fitting", "most", "slots"),
-    [(1, 6, None, 6), (5, 3, None, 3), (5, 8, None, 5), (5, 40, 10, 5), (3, 40, 6, 6), (10, 40, None, 10)],
+    ("together", "fitting", "slots"), [(1, 6, 6), (5, 3, 3), (5, 8, 5), (5, 40, 5), (3, 40, 6), (10, 40, 10)]
 )
-def test_automatic_slots_are_whole_trials_of_folds(together: int, fitting: int, most: int | None, slots: int) -> None:
-    assert MemoryBudget(CPU, "auto", 1, most, together, fitting=fitting).slots == slots
-    assert MemoryBudget(CPU, 4, 1, most, together, fitting=fitting).slots == 4
+def test_automatic_slots_are_whole_trials_of_folds(together: int, fitting: int, slots: int) -> None:
+    assert MemoryBudget(CPU, "auto", 1, together, fitting=fitting).slots == slots
+    assert MemoryBudget(CPU, 4, 1, together, fitting=fitting).slots == 4

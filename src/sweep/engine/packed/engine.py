@@ -38,16 +38,15 @@ class Packed:
     """An `Engine` with many slots.
 
     A trial that cannot be packed is trained by `OneByOne` when the pack is empty, and has all
-    memory and time to itself; a head on a frozen base, which takes little of both, at once. `most`
-    bounds `slots` where that is auto; `together` trainings belong to one trial. A warning says why
-    a trial is left to the Trainer; with `announce` also where its config tells it beforehand.
+    memory and time to itself; a head on a frozen base, which takes little of both, at once.
+    `together` trainings belong to one trial. A warning says why a trial is left to the Trainer;
+    with `announce` also where its config tells it beforehand.
     """
 
     base_models: BaseModelCache
     data: TokenisedData
     best_dir: Callable[[TrialPlan], Path | None]
     slots: int | Literal["auto"] = "auto"
-    most: int | None = None
     announce: bool = False
     together: int = 1
 
@@ -70,7 +69,7 @@ class Packed:
             factory = SlotFactory(
                 self.base_models, self.data, self.best_dir, Path(folder), on_step, on_eval, on_snapshot
             )
-            budget = MemoryBudget(device, self.slots, shards.count, self.most, self.together)
+            budget = MemoryBudget(device, self.slots, shards.count, self.together)
             pack = Pack(device, budget, shards, self._make_model)
             admission = Admission(pack, queue, on_step, factory.open, self._key_of, train_alone, self.announce)
             step = PackStep(pack, queue, OutOfMemoryRecovery(budget, pack.reclaim))

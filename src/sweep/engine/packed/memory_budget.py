@@ -13,7 +13,7 @@ import torch
 from sweep.engine import memory
 from sweep.engine.packed.slot import Slot
 
-_MOST = {"cpu": 8, "cuda": 32}  # for auto: trials that start together cannot learn from each other
+_MOST = {"cpu": 8, "cuda": 32}  # slots, for auto
 _EVAL_TOKENS = {"cpu": 1024, "cuda": 16384}  # in one forward pass of an evaluation
 _SPARE = 0.2  # the part of the free memory that stays free
 
@@ -21,14 +21,12 @@ _SPARE = 0.2  # the part of the free memory that stays free
 @dataclass(slots=True)
 class MemoryBudget:
     """The number of slots, and the sizes of passes that fit the memory. `wanted` is the number of
-    slots that the config asks for; `most` bounds it where that is auto. `shards` is the number of
-    parts of a pack that run at the same time; under auto, slots are whole trials of `together`
-    folds where memory holds one."""
+    slots that the config asks for. `shards` is the number of parts of a pack that run at the same
+    time; under auto, slots are whole trials of `together` folds where memory holds one."""
 
     device: torch.device
     wanted: int | Literal["auto"]
     shards: int
-    most: int | None = None
     together: int = 1
     fitting: int = 1  # trials that memory holds, by a measured step; under auto the first one trains alone
     at_once: int | None = None  # trials in one pass after memory ran out with more
@@ -44,7 +42,7 @@ class MemoryBudget:
         most = max(_MOST.get(self.device.type, 8), self.together)
         if self.wanted != "auto":
             return self.wanted
-        found = min(self.fitting, most, self.most or most)
+        found = min(self.fitting, most)
         return found - found % self.together if found > self.together else found
 
     def parts(self, slots: Sequence[Slot], weights: Sequence[int]) -> list[Sequence[Slot]]:
