@@ -150,6 +150,10 @@ def test_a_trial_has_the_share_of_memory_that_it_takes_beside_others(plan: Plan)
     assert known.share(plan.config) == pytest.approx(10 / 44)
     assert forecasts(plan, 60 * MIB).share(plan.config) == 0.0  # the Trainer trains it alone
     assert forecasts(plan, 9 * MIB, packed=True).share(plan.config) == 1.0
+    assert known.facts is not None
+    known.facts = replace(known.facts, workers=2)
+    trial = known.beside(plan.trial(0, {}))
+    assert (trial.memory, trial.workers) == (pytest.approx(10 / 44), 2)
 
 
 def test_the_workers_of_a_host_are_named_where_a_part_of_it_is_too_small(plan: Plan) -> None:

@@ -88,13 +88,13 @@ def peak(device: torch.device) -> int:
     return peak_device_bytes(device) if device.type == "cuda" else peak_host_bytes()
 
 
-def free(device: torch.device) -> int:
+def free(device: torch.device, workers: int = 1) -> int:
     """Return the bytes that are free: on a GPU with the allocator's own unused ones, on the host
-    those that this process may still take."""
+    those that this process may still take where so many workers share its memory."""
     if device.type == "cuda":
         unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         return int(torch.cuda.mem_get_info(device)[0]) + unused
-    return host_free()
+    return host_free(workers)
 
 
 def capacity(device: torch.device) -> int:

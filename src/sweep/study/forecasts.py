@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -71,6 +71,11 @@ class Forecasts:
         write_memory(session.store.root, found.facts)
         return found
 
+    @classmethod
+    def recorded(cls, session: Session) -> Forecasts:
+        """Return the forecasts by the figures in the run directory; nothing is measured."""
+        return cls(session.plan, read_memory(session.store.root), dict(session.plan.needs.accounts))
+
     def near(self) -> Iterator[tuple[Config, Parameters]]:
         """Yield a config for each way to build a model whose trials may need more than is far from
         what there is."""
@@ -121,6 +126,12 @@ class Forecasts:
         together."""
         forecast = self.forecast(config)
         return None if forecast is None else Peak(self._peak_name, self._peak(config, forecast))
+
+    def beside(self, trial: TrialPlan) -> TrialPlan:
+        """Return the trial with the memory that it takes beside others, and the number of workers
+        that share the memory of a host."""
+        workers = 1 if self.facts is None else self.facts.workers
+        return replace(trial, memory=self.share(trial.config), workers=workers)
 
     def share(self, config: Config) -> float:
         """Return the part of the memory for trainings that one training of a trial in a pack
