@@ -1,11 +1,10 @@
 """Predicted memory of a training against its measured peak.
 
-    python -m benchmarks.memory_prediction [--only TEXT] [--left] [--mapped]
+    python -m benchmarks.memory_prediction [--only TEXT …] [--left] [--mapped]
 
-`--only` takes the point of this name, or those whose names contain the text; `--left` those that
-are not recorded yet.
-Each is written as soon as it is measured, beside those that are recorded. `--only -` measures
-nothing, and prints what is recorded.
+`--only` takes the points of these names, or those whose names contain a text; `--left` those that
+are not recorded yet. Each is written as soon as it is measured, beside those that are recorded.
+`--only` alone measures nothing, and prints what is recorded.
 
 Rows of equal length, two optimizer steps and an evaluation, each training in a process of its
 own. As at the beginning of a study the prediction comes from small trainings, and the training of
@@ -131,6 +130,7 @@ def one(number: int, folder: Path) -> dict[str, float]:
         "batch": forecast.batch,
         "evaluation": forecast.evaluation,
         "gaps": forecast.gaps,
+        "process": forecast.process,
         "measured": outcome.cost.peak_device_bytes or outcome.cost.peak_host_bytes,
     }
 
@@ -143,7 +143,7 @@ def main() -> None:
     file = RESULTS / f"{'memory_mapped' if given.mapped else 'memory_prediction'}.json"
     recorded: dict[str, Any] = json.loads(file.read_text())["points"] if file.exists() else {}
     for number, point in enumerate(POINTS):
-        if not _is_meant(point, given.only) or (given.left and point.name in recorded):
+        if not any(_is_meant(point, text) for text in given.only) or (given.left and point.name in recorded):
             continue
         with tempfile.TemporaryDirectory(prefix="sweep-bench-") as folder:
             out = Path(folder) / "result.json"
@@ -186,7 +186,7 @@ def _errors(recorded: Mapping[str, Mapping[str, float]]) -> str:
 
 def _arguments(typed: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", default="", help="part of the names of the points to measure")
+    parser.add_argument("--only", nargs="*", default=[""], metavar="TEXT", help="names, or parts of them, to measure")
     parser.add_argument("--left", action="store_true", help="measure only points that are not recorded")
     parser.add_argument("--mapped", action="store_true", help="let the C library leave no gaps between blocks")
     parser.add_argument("--point", type=int, help=argparse.SUPPRESS)

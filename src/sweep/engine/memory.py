@@ -107,10 +107,11 @@ def capacity(device: torch.device) -> int:
 @dataclass(slots=True)
 class PeakMemory:
     """The most bytes that tensors took at once, and by how much the process or the GPU held more
-    than before; 0 for the latter where the system does not tell."""
+    than `before`; `held` is 0 where the system does not tell."""
 
     tensors: int = 0
     held: int = 0
+    before: int = 0
 
 
 @contextmanager
@@ -125,7 +126,7 @@ def allocations(device: torch.device) -> Iterator[PeakMemory]:
     found = PeakMemory()
     if device.type == "cuda":
         release(device)
-        before = torch.cuda.memory_allocated(device)
+        before = found.before = torch.cuda.memory_allocated(device)
         torch.cuda.reset_peak_memory_stats(device)
         yield found
         found.tensors = found.held = torch.cuda.max_memory_allocated(device) - before
@@ -134,6 +135,7 @@ def allocations(device: torch.device) -> Iterator[PeakMemory]:
     give_back()
     reset_peaks(device)
     before, told = in_use(device), peak_host_bytes()
+    found.before = before
     with HostTensors() as seen:
         yield found
     found.tensors = seen.peak

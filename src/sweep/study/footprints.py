@@ -19,6 +19,7 @@ from sweep.plan.needs import built_by, kind
 from sweep.records.final import Parameters
 from sweep.records.memory import Footprint, MemoryFacts
 from sweep.records.trial import Completed, Outcome, TrialPlan, Verdict
+from sweep.study.forecast import GAPS
 
 _STEPS = 2  # the second one has the optimizer's state beside activations
 # Rows of the batches by which a row is measured: fewer where more take long. A pack trains on two
@@ -86,11 +87,21 @@ def _footprint(workspace: Workspace, config: Config, account: Parameters) -> tup
     (one, engine), (evaluated, _), (smaller, _), (larger, _) = (run for run in runs if run is not None)
     of_row = max(larger.tensors - smaller.tensors, 0) / (more - few)
     of_evaluated = max(evaluated.tensors - one.tensors, 0) / (most - 1)
-    return Footprint(
+    found = Footprint(
         built_by(config), kind(config), tokens, account.trainable, fixed=max(larger.tensors - int(more * of_row), 0), row=of_row,
         eval_first=one.tensors if of_evaluated else 0, eval_row=of_evaluated, packed=engine == "packed",
         resident=resident, gaps=_gaps(smaller, larger),
-    ), resident  # fmt: skip
+    )  # fmt: skip
+    return replace(found, process=_process(found, larger) if device.type == "cpu" else 0), resident
+
+
+def _process(footprint: Footprint, larger: memory.PeakMemory) -> int:
+    """Return the bytes that the process held in the larger training beside the base, the tensors
+    and their gaps; 0 where the system does not tell."""
+    if not larger.held:
+        return 0
+    own = larger.tensors + ((footprint.gaps or GAPS) - 1) * (larger.tensors - footprint.fixed)
+    return max(larger.before + larger.held - footprint.resident - int(own), 0)
 
 
 def _gaps(smaller: memory.PeakMemory, larger: memory.PeakMemory) -> float:

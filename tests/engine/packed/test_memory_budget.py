@@ -75,7 +75,7 @@ def test_under_auto_the_first_step_tells_how_many_fit(monkeypatch: pytest.Monkey
 
 def test_workers_of_a_host_do_not_count_its_memory_twice(monkeypatch: pytest.MonkeyPatch) -> None:
     (slot,) = toys(10)
-    slot.plan, slot.train = replace(slot.plan, workers=3), SimpleNamespace(lengths=[5])
+    slot.plan, slot.train, slot.bytes = replace(slot.plan, workers=3), SimpleNamespace(lengths=[5]), 0
     values = {"reset_peaks": None, "in_use": 0, "peak": 1_000}
     for name, value in values.items():
         monkeypatch.setattr(memory, name, lambda _device, value=value: value)
