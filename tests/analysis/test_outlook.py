@@ -74,7 +74,9 @@ def test_a_stopped_search_lacks_nothing_and_says_what_it_saved(make: Callable[..
     assert "trials of 20" not in said
     paused = part("headline", replace(facts, paused_records=paused_trials(10, 12), final=final(trials(1)[0])))
     assert "8 trials did not run" in paused
-    assert "2 paused trials did not go on, which saved at most about 24.00 s of a device and 960 trained rows." in paused
+    assert (
+        "2 paused trials did not go on, which saved at most about 24.00 s of a device and 960 trained rows." in paused
+    )
     assert "2 trials are paused and may go on without `study.stop`" in paused
     assert "`study.stop.patience=null` with the same command runs them." in paused
     assert study_summary(facts)["outlook/trials_saved"] == 10

@@ -40,13 +40,15 @@ def tried(call: Callable[[], R]) -> R | BaseException:
 
 def release(device: torch.device) -> None:
     """Free the memory that a trial still holds after its end: models and trainers are full of
-    reference cycles."""
+    reference cycles. On the host its pages go back to the system."""
     bitsandbytes = sys.modules.get("bitsandbytes")
     if bitsandbytes is not None:  # bitsandbytes keeps the embeddings of every model that an 8-bit optimizer trained
         bitsandbytes.optim.GlobalOptimManager.get_instance().initialize()
     gc.collect()
     if device.type == "cuda":
         torch.cuda.empty_cache()
+    else:
+        give_back()
 
 
 def reset_peaks(device: torch.device) -> None:
@@ -115,13 +117,14 @@ class PeakMemory:
 
 
 @contextmanager
-def allocations(device: torch.device) -> Iterator[PeakMemory]:
+def allocations(device: torch.device, *, count: bool = True) -> Iterator[PeakMemory]:
     """Measure what is taken within the context, beyond what there was before. The result is
     filled when the context has ended.
 
     On the host the tensors that operations of this thread return are counted, so that the pages
     that the process had already do not hide them. Free pages are given back first: what is held
-    then includes the gaps that the allocator leaves between its blocks.
+    then includes the gaps that the allocator leaves between its blocks. Counting takes other ways
+    through PyTorch, on which the process holds less; without `count` no tensors are counted.
     """
     found = PeakMemory()
     if device.type == "cuda":
@@ -136,9 +139,12 @@ def allocations(device: torch.device) -> Iterator[PeakMemory]:
     reset_peaks(device)
     before, told = in_use(device), peak_host_bytes()
     found.before = before
-    with HostTensors() as seen:
+    if count:
+        with HostTensors() as seen:
+            yield found
+        found.tensors = seen.peak
+    else:
         yield found
-    found.tensors = seen.peak
     found.held = max(peak_host_bytes() - before, 0) if told < before + _NEAR else 0
 
 

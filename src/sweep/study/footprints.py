@@ -21,6 +21,8 @@ from sweep.records.memory import Footprint, MemoryFacts
 from sweep.records.trial import Completed, Outcome, TrialPlan, Verdict
 from sweep.study.forecast import GAPS
 
+_Run = tuple[memory.PeakMemory, str] | None  # what a small training took, and its engine
+
 _STEPS = 2  # the second one has the optimizer's state beside activations
 # Rows of the batches by which a row is measured: fewer where more take long. A pack trains on two
 # rows when it admits a trial, which hides a batch of one.
@@ -78,6 +80,9 @@ def _footprint(workspace: Workspace, config: Config, account: Parameters) -> tup
         few, more = _ROWS if quick >= _ROWS[1] else _FEWER_ROWS
         sizes = ((1, 1), (1, most), (few, few), (more, more))
         runs = [_small(workspace, config, row, *size) for size in sizes]
+        if device.type == "cpu":
+            runs[2:] = [_held(workspace, config, row, runs[2], few), _held(workspace, config, row, runs[3], more)]
+        memory.release(device)
     except (RuntimeError, MemoryError) as error:
         if not memory.out_of_memory(error):
             raise
@@ -123,9 +128,17 @@ def _longest(workspace: Workspace, config: Config) -> tuple[int, int]:
     return longest, lengths[longest]
 
 
-def _small(
-    workspace: Workspace, config: Config, row: int, rows: int, evaluated: int
-) -> tuple[memory.PeakMemory, str] | None:
+def _held(workspace: Workspace, config: Config, row: int, run: _Run, rows: int) -> _Run:
+    """Return a training with the bytes that the process holds in one like it whose tensors are not
+    counted."""
+    plain = run and _small(workspace, config, row, rows, rows, count=False)
+    if run is None or plain is None:
+        return None
+    (counted, engine), (held, _) = run, plain
+    return replace(held, tensors=counted.tensors), engine
+
+
+def _small(workspace: Workspace, config: Config, row: int, rows: int, evaluated: int, *, count: bool = True) -> _Run:
     """Train on copies of a row (`_repeated`). Return what it took, and the engine; None where the
     training failed."""
     ended: list[Outcome] = []
@@ -134,7 +147,7 @@ def _small(
     with workspace.base_models.temporary_folder() as folder:
         data = TokenisedData(_copies(workspace.splits, row, _STEPS * rows, evaluated), Path(folder))
         engine = workspace.engine(lambda _: None, data)
-        with torch.random.fork_rng(), memory.allocations(workspace.base_models.device) as found:
+        with torch.random.fork_rng(), memory.allocations(workspace.base_models.device, count=count) as found:
             try:
                 engine.run(
                     lambda: next(trials, None), lambda *_: Verdict.CONTINUE, lambda *_: Verdict.CONTINUE,
