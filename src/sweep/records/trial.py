@@ -280,8 +280,7 @@ class TrialPlan:
     is too short for them; `command` repeats the trial. With a `snapshot` it goes on from there.
     `host` and `worker` are as in `Cost`. The engine ends a trial beyond one of the `limits`.
     `fold` counts from 1; 0 is a whole trial. `memory` is the predicted share of the memory for
-    trainings that it takes in a pack; 0 where that is not known. On a CPU so many `workers` share
-    the memory of the host.
+    trainings that it takes in a pack; 0 where not known. So many `workers` share the host's.
     """
 
     number: int

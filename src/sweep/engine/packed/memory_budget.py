@@ -75,8 +75,8 @@ class MemoryBudget:
 
     @contextmanager
     def measured(self, slots: Sequence[Slot]) -> Iterator[None]:
-        """Measure the first step, to estimate how many trials like it the free memory holds, or this
-        worker's part of it."""
+        """Measure the first step, to estimate how many trials like it the free memory holds, or
+        this worker's part of it."""
         if self.wanted != "auto" or self.fitting > 1:
             yield
             return
