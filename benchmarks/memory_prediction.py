@@ -1,6 +1,10 @@
 """Predicted memory of a training against its measured peak.
 
-    python -m benchmarks.memory_prediction [--only TEXT] [--mapped]
+    python -m benchmarks.memory_prediction [--only TEXT …] [--left] [--mapped]
+
+`--only` takes the points of these names, or those whose names contain a text; `--left` those that
+are not recorded yet. Each is written as soon as it is measured, beside those that are recorded.
+`--only` alone measures nothing, and prints what is recorded.
 
 Rows of equal length, two optimizer steps and an evaluation, each training in a process of its
 own. As at the beginning of a study the prediction comes from small trainings, and the training of
@@ -19,13 +23,15 @@ from __future__ import annotations
 import argparse
 import json
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 from benchmarks.process import run
-from benchmarks.table import Row, publish
+from benchmarks.table import RESULTS, write
+from sweep.provenance import now
 
 MIB = 2**20
 ROWS, HELD_OUT, WORDS = 256, 32, 400  # of the table; texts are cut to the length of a point
@@ -90,8 +96,9 @@ def table(folder: Path) -> list[str]:
     return [f"dataset.path={folder}"]
 
 
-def one(number: int, folder: Path) -> dict[str, int]:
-    """Predict and measure a point in this process. Return bytes by name."""
+def one(number: int, folder: Path) -> dict[str, float]:
+    """Predict and measure a point in this process. Return bytes by name, and the footprint that the
+    prediction is made of."""
     from sweep.launch.inline import Inline
     from sweep.plan.plan import make_plan
     from sweep.records.trial import Completed, Outcome, Verdict
@@ -119,6 +126,11 @@ def one(number: int, folder: Path) -> dict[str, int]:
         "least": forecast.least,
         "resident": forecast.resident,
         "tensors": forecast.tensors,
+        "fixed": forecast.fixed,
+        "batch": forecast.batch,
+        "evaluation": forecast.evaluation,
+        "gaps": forecast.gaps,
+        "process": forecast.process,
         "measured": outcome.cost.peak_device_bytes or outcome.cost.peak_host_bytes,
     }
 
@@ -128,32 +140,54 @@ def main() -> None:
     if given.point is not None:
         given.out.write_text(json.dumps(one(given.point, given.out.parent)))
         return
-    rows: list[Row] = []
-    notes: dict[str, float | str] = {}
-    errors: list[float] = []
+    file = RESULTS / f"{'memory_mapped' if given.mapped else 'memory_prediction'}.json"
+    recorded: dict[str, Any] = json.loads(file.read_text())["points"] if file.exists() else {}
     for number, point in enumerate(POINTS):
-        if given.only not in point.name:
+        if not any(_is_meant(point, text) for text in given.only) or (given.left and point.name in recorded):
             continue
         with tempfile.TemporaryDirectory(prefix="sweep-bench-") as folder:
             out = Path(folder) / "result.json"
-            arguments = ["--point", str(number), "--out", str(out)]
             environment = _MAPPED if given.mapped else {}
-            run("benchmarks.memory_prediction", arguments, Path(folder), environment=environment)
-            found = {name: value / MIB for name, value in json.loads(out.read_text()).items()}
-        errors.append(100 * (found["predicted"] / found["measured"] - 1))
-        rows.append(Row(point.name, [errors[-1]], unit="%"))
-        notes[point.name] = ", ".join(f"{name} {value:,.0f} MiB" for name, value in found.items())
-        print(f"{point.name}: {notes[point.name]}", flush=True)
-        notes[f"{point.name}: least is below"] = "yes" if found["least"] <= found["measured"] else "NO"
-    notes["error: median of sizes, lowest, highest"] = (
-        f"{median(map(abs, errors)):.1f} %, {min(errors):+.1f} %, {max(errors):+.1f} %"
-    )
-    publish("memory_mapped" if given.mapped else "memory_prediction", rows, notes)
+            run(
+                "benchmarks.memory_prediction",
+                ["--point", str(number), "--out", str(out)],
+                Path(folder),
+                environment=environment,
+            )
+            recorded[point.name] = {"date": now(), **json.loads(out.read_text())}
+        ordered = {one.name: recorded[one.name] for one in POINTS if one.name in recorded}
+        write(file, {"points": ordered, "errors": _errors(ordered)}, indent=2)
+    for point in (one for one in POINTS if one.name in recorded):
+        print(_line(point.name, recorded[point.name]))
+    if recorded:
+        print(_errors(recorded))
+
+
+def _is_meant(point: Point, text: str) -> bool:
+    return point.name == text if any(one.name == text for one in POINTS) else text in point.name
+
+
+def _error(found: Mapping[str, float]) -> float:
+    return 100 * (found["predicted"] / found["measured"] - 1)
+
+
+def _line(name: str, found: Mapping[str, float]) -> str:
+    """Return the row of a point in the table of RESULTS.md."""
+    columns = (f"{found[column] / MIB:,.0f} MiB" for column in ("tensors", "predicted", "measured"))
+    least = f"{found['least'] / MIB:,.0f} MiB{' (ABOVE)' if found['least'] > found['measured'] else ''}"
+    return f"| {name} | {' | '.join(columns)} | {_error(found):+.0f} % | {least} |"
+
+
+def _errors(recorded: Mapping[str, Mapping[str, float]]) -> str:
+    errors = [_error(found) for found in recorded.values()]
+    sizes = f"{median(map(abs, errors)):.1f} %, {min(errors):+.1f} %, {max(errors):+.1f} %"
+    return f"{len(errors)} of {len(POINTS)} points; median of the errors' sizes, lowest, highest: {sizes}"
 
 
 def _arguments(typed: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", default="", help="part of the names of the points to measure")
+    parser.add_argument("--only", nargs="*", default=[""], metavar="TEXT", help="names, or parts of them, to measure")
+    parser.add_argument("--left", action="store_true", help="measure only points that are not recorded")
     parser.add_argument("--mapped", action="store_true", help="let the C library leave no gaps between blocks")
     parser.add_argument("--point", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--out", type=Path, help=argparse.SUPPRESS)

@@ -56,6 +56,17 @@ class Policy:
 
 
 @dataclass(frozen=True, slots=True)
+class End:
+    """The end of a trial on a curve, with its `score`, None where it was stopped. Until then `begun`
+    trials had begun, and `trained` report steps were trained in all slots."""
+
+    curve: Curve
+    score: float | None
+    begun: int
+    trained: int
+
+
+@dataclass(frozen=True, slots=True)
 class Replayed:
     """A replayed search. `points` is the best evaluation that each point would have had without a
     pruner, in the order of the asks. `scored` has each score of the trials that ran to their end,
@@ -64,7 +75,8 @@ class Replayed:
     `trained` are the report steps trained in all slots together, `whole` those of the same trials
     at full length, `evaluations` the number of evaluations, `ticks` the report steps that went by.
     `curves` are those of the trials in the order of the asks, and `lengths` are the report steps
-    that each trained.
+    that each trained. `ends` are in the order of the ends; a trial that is paused to the last has
+    none.
     """
 
     whole: int
@@ -75,6 +87,7 @@ class Replayed:
     scored: tuple[tuple[float, int], ...]
     curves: tuple[Curve, ...] = ()
     lengths: tuple[int, ...] = ()
+    ends: tuple[End, ...] = ()
 
     @property
     def trials(self) -> int:
@@ -190,6 +203,7 @@ def replay(
     running: list[_Running] = []
     asked: list[_Running] = []
     ended: list[_Running] = []
+    ends: list[End] = []
     trained, evaluations, now = 0, 0, 0
     while True:
         while len(running) < slots:
@@ -212,10 +226,12 @@ def replay(
             one.report(place)
             if one.at[place] == one.at[-1]:
                 ended.append(one)
+                ends.append(End(one.curve, max(one.curve.scores), len(asked), trained))
                 study.tell(one.trial, max(one.curve.scores))
             elif (decision := one.decision(place, spared=spared)) is Decision.GO_ON:
                 continue
             elif decision is Decision.STOP:
+                ends.append(End(one.curve, None, len(asked), trained))
                 study.tell(one.trial, state=TrialState.PRUNED)
             else:
                 one.trial.set_user_attr(PAUSED_AT, one.at[place])
@@ -225,6 +241,7 @@ def replay(
         points=tuple(max(one.curve.scores) for one in asked),
         scored=tuple(pair for one in ended for pair in zip(one.curve.scores, one.spent, strict=True)),
         curves=tuple(one.curve for one in asked), lengths=tuple(one.at[len(one.spent) - 1] for one in asked),
+        ends=tuple(ends),
     )  # fmt: skip
 
 

@@ -24,13 +24,12 @@ from statistics import mean, stdev
 from typing import get_args
 
 from benchmarks.curves import Table, read, recorded
+from benchmarks.racing_rules import NONE, STOPPING, rules
 from benchmarks.replay import Policy, Replayed, replay
 from benchmarks.table import RESULTS, write
-from sweep.config.schema import PrunerName, SamplerName
-from sweep.search.stopping_race import StoppingRace
+from sweep.config.schema import SamplerName
 
 TRIALS = (10, 16)
-PRUNERS: tuple[PrunerName, ...] = ("none", "racing")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,13 +68,10 @@ def measure(table: Table, *, seeds: int, samplers: Sequence[SamplerName]) -> Ite
         at_random = [replay(table, Policy(), trials=trials, seed=seed) for seed in range(seeds)]
         wanted = mean(run.best for run in at_random)
         for slots in (1, trials // 4):
-            for pruner in PRUNERS:
+            for pruner in (NONE, STOPPING):
                 for sampler in samplers:
-                    policy, stopping = Policy(sampler, pruner), StoppingRace() if pruner == "racing" else None
-                    runs = [
-                        replay(table, policy, trials=trials, slots=slots, seed=seed, pruner=stopping)
-                        for seed in range(seeds)
-                    ]
+                    rule = rules(sampler)[pruner]
+                    runs = [rule.replayed(table, trials=trials, slots=slots, seed=seed) for seed in range(seeds)]
                     yield Measured.of(runs, wanted, table=table.name, slots=slots, pruner=pruner, sampler=sampler)
 
 

@@ -14,25 +14,20 @@ random points without a pruner, in trials at full length. A search that never ha
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import chain
 from statistics import mean
 
-from optuna.pruners import BasePruner
-
 from benchmarks.curves import Table
 from benchmarks.five_knob_tables import read, recorded
+from benchmarks.racing_rules import NONE, RACING, STOPPING, rules
 from benchmarks.replay import Policy, replay
 from benchmarks.samplers import Measured, show
 from benchmarks.surrogate import surrogate
-from sweep.config.schema import PrunerName, SamplerName
-from sweep.search.stopping_race import StoppingRace
+from sweep.config.schema import SamplerName
 
 TABLES = ("semeval_quickstart", "banking77_five_knobs")
 SAMPLERS: tuple[SamplerName, ...] = ("random", "tpe")
-PRUNERS: tuple[tuple[str, PrunerName, Callable[[], BasePruner] | None], ...] = (
-    ("none", "none", None), ("racing", "racing", None), ("racing that stops", "racing", StoppingRace),
-)  # fmt: skip
 POINTS, SLOTS = 1000, (1, 8)
 
 
@@ -40,13 +35,11 @@ def measure(table: Table, *, trials: int, seeds: int) -> Iterator[Measured]:
     at_random = [replay(table, Policy(), trials=trials, seed=seed) for seed in range(seeds)]
     wanted = mean(run.best for run in at_random)
     for slots in SLOTS:
-        for name, pruner, make in PRUNERS:
+        for pruner in (NONE, RACING, STOPPING):
             for sampler in SAMPLERS:
-                runs = [
-                    replay(table, Policy(sampler, pruner), trials=trials, slots=slots, seed=seed, pruner=make and make())
-                    for seed in range(seeds)
-                ]  # fmt: skip
-                yield Measured.of(runs, wanted, table=table.name, slots=slots, pruner=name, sampler=sampler)
+                rule = rules(sampler)[pruner]
+                runs = [rule.replayed(table, trials=trials, slots=slots, seed=seed) for seed in range(seeds)]
+                yield Measured.of(runs, wanted, table=table.name, slots=slots, pruner=pruner, sampler=sampler)
 
 
 def main() -> None:

@@ -25,6 +25,13 @@ def trials(number: int) -> tuple[TrialRecord, ...]:
     return tuple(completed(one, [0.5, 0.9 - 0.02 * one], [1.0, 0.9], {LR: 1e-3}) for one in range(number))
 
 
+def paused_trials(first: int, end: int) -> tuple[TrialRecord, ...]:
+    """Return trials that are paused after 24 s and 120 of 180 steps."""
+    return tuple(
+        replace(trial(number, {LR: 1e-3}, Pruned((), cost(24.0, 120))), pauses=1) for number in range(first, end)
+    )
+
+
 def with_study(facts: Facts, **study: object) -> Facts:
     config = facts.config.model_copy(update={"study": facts.study.model_copy(update=study)})
     return replace(facts, lock=replace(facts.lock, config=config))
@@ -66,8 +73,11 @@ def test_a_stopped_search_lacks_nothing_and_says_what_it_saved(make: Callable[..
     assert "`study.stop.patience=9` ended the search: 10 trials did not run" in said
     assert "saved about 240 s (4 min) of a device and 9,600 trained rows" in said
     assert "trials of 20" not in said
-    paused = part("headline", replace(facts, paused=(10, 11), final=final(trials(1)[0])))
-    assert "8 trials did not run" in paused and "2 paused trials did not go on." in paused
+    paused = part("headline", replace(facts, paused_records=paused_trials(10, 12), final=final(trials(1)[0])))
+    assert "8 trials did not run" in paused
+    assert (
+        "2 paused trials did not go on, which saved at most about 24.00 s of a device and 960 trained rows." in paused
+    )
     assert "2 trials are paused and may go on without `study.stop`" in paused
     assert "`study.stop.patience=null` with the same command runs them." in paused
     assert study_summary(facts)["outlook/trials_saved"] == 10
@@ -78,14 +88,14 @@ def test_a_stopped_search_lacks_nothing_and_says_what_it_saved(make: Callable[..
 
 def test_paused_trials_did_not_go_on_and_trials_that_are_put_away_will(make: Callable[..., Store]) -> None:
     facts = with_study(read(make(trials(10))), n_trials=20, stop=StopConfig(patience=9))
-    some = replace(facts, paused=tuple(range(10, 14)))
+    some = replace(facts, paused_records=paused_trials(10, 14))
     found = outlook(some)
     assert found is not None and found.stopped is not None
     assert (found.stopped.trials, found.stopped.paused, found.stopped.seconds) == (6, 4, 144)
     said = part("headline", some)
-    assert "ended the search: 6 trials did not run" in said and "4 paused trials did not go on." in said
-    said = part("headline", replace(facts, paused=tuple(range(10, 20))))
-    assert "`study.stop.patience=9` ended the search. 10 paused trials did not go on." in said
+    assert "ended the search: 6 trials did not run" in said and "4 paused trials did not go on" in said
+    said = part("headline", replace(facts, paused_records=paused_trials(10, 20)))
+    assert "`study.stop.patience=9` ended the search. 10 paused trials did not go on, which saved at most" in said
     for left in ({"put_away": (10,)}, {"unfinished": (10,)}):
         on_the_way = outlook(replace(facts, **left))
         assert on_the_way is not None and on_the_way.stopped is None

@@ -42,4 +42,7 @@ def test_what_the_process_holds_is_measured_beside_its_tensors() -> None:
     with memory.allocations(CPU) as found:
         kept = torch.ones(2**23)  # 32 MiB
     assert found.tensors == 2**25 and (not found.held or 2**25 <= found.held < 2**26)
-    del kept
+    with memory.allocations(CPU, count=False) as again:
+        more = torch.ones(2**23)
+    assert again.tensors == 0 and (not again.held or 2**25 <= again.held < 2**26) and again.before > found.before
+    del kept, more

@@ -21,6 +21,7 @@ from sweep.final.candidates import confirmed
 from sweep.final.repeats import fresh_seed, seed_by_number
 from sweep.records.cost import Cost
 from sweep.records.final import Confirmation, Repeat
+from sweep.records.memory import MemoryFacts, write_memory
 from sweep.records.trial import EvalPoint, Failed, FailureReason, Outcome, TrialPlan
 from sweep.study.search import search
 
@@ -76,6 +77,15 @@ def test_several_at_once_are_the_same_repeats(tmp_path: Path) -> None:
     found = run(tmp_path / "b", *options, engine=many)
     assert many.together[-1] == 1 and max(many.together) == 3
     assert (found.confirmation, sorted(found.trained)) == (one.confirmation, sorted(one.trained))
+
+
+def test_repeats_are_told_of_the_workers_that_share_their_memory(tmp_path: Path) -> None:
+    engine = ToyEngine()
+    with session(tmp_path, *SEARCH, "study.confirm_seeds=2", engine=engine) as opened:
+        records = search(opened)
+        write_memory(opened.store.root, MemoryFacts("cpu", 2**34, 2**34, 0, "each worker has", workers=3))
+        confirmed(opened, next(iter(opened.ended.groups(records).values())))
+    assert [plan.workers for plan in engine.trained[3:]] == [3, 3, 3, 3, 3, 3]
 
 
 def test_the_best_mean_leads_not_the_luckiest_trial(tmp_path: Path) -> None:

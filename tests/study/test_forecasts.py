@@ -16,6 +16,7 @@ from support.plans import space_file
 from support.tiny import tiny_bert
 from sweep.config.batch import ACCUMULATION, EFFECTIVE, PER_DEVICE
 from sweep.config.schema import Config
+from sweep.engine.memory import PeakMemory
 from sweep.launch.inline import Inline
 from sweep.launch.launcher import Launcher
 from sweep.plan.needs import Needs, built_by, kind
@@ -25,7 +26,7 @@ from sweep.records.memory import Footprint, MemoryFacts, read_memory, write_memo
 from sweep.records.trial import Completed, Failed, FailureReason
 from sweep.study.does_not_fit import DoesNotFitError
 from sweep.study.feasibility import Feasibility
-from sweep.study.footprints import look, measure
+from sweep.study.footprints import _gaps, _process, look, measure
 from sweep.study.forecast import Forecast
 from sweep.study.forecasts import Forecasts
 from sweep.study.optuna_study import OptunaStudy
@@ -150,6 +151,10 @@ def test_a_trial_has_the_share_of_memory_that_it_takes_beside_others(plan: Plan)
     assert known.share(plan.config) == pytest.approx(10 / 44)
     assert forecasts(plan, 60 * MIB).share(plan.config) == 0.0  # the Trainer trains it alone
     assert forecasts(plan, 9 * MIB, packed=True).share(plan.config) == 1.0
+    assert known.facts is not None
+    known.facts = replace(known.facts, workers=2)
+    trial = known.beside(plan.trial(0, {}))
+    assert (trial.memory, trial.workers) == (pytest.approx(10 / 44), 2)
 
 
 def test_the_workers_of_a_host_are_named_where_a_part_of_it_is_too_small(plan: Plan) -> None:
@@ -225,6 +230,25 @@ def test_on_the_host_an_allocator_s_gaps_count(plan: Plan) -> None:
     measured = replace(known.facts.footprints[0], gaps=2.5, resident=11 * MIB)
     known.facts = replace(known.facts, footprints=(measured,))
     assert known.forecast(plan.config, 48) == Forecast(11 * MIB, 2 * MIB, 48 * MIB, 0, 2.5)
+    known.facts = replace(known.facts, footprints=(replace(measured, process=7 * MIB),))
+    grown = known.forecast(plan.config, 48)
+    assert grown is not None and grown.bytes == (11 + 7 + 2 + 120) * MIB and grown.least == int(0.85 * 61 * MIB)
+
+
+def test_a_prediction_of_the_larger_small_training_is_what_it_held(plan: Plan) -> None:
+    """From 3 to 8 rows tensors grow by 50 MiB and the process by 75."""
+    smaller, larger = PeakMemory(40 * MIB, 100 * MIB, 500 * MIB), PeakMemory(90 * MIB, 175 * MIB, 510 * MIB)
+    known = forecasts(plan, 2**30)
+    assert known.facts is not None
+    measured = replace(
+        known.facts.footprints[0], fixed=10 * MIB, row=10 * MIB, resident=450 * MIB, gaps=_gaps(smaller, larger)
+    )
+    footprint = replace(measured, process=_process(measured, larger))
+    assert (footprint.gaps, footprint.process) == (1.5, (685 - 450 - 10 - 120) * MIB)
+    assert _process(measured, replace(larger, held=0)) == 0
+    known.facts = replace(known.facts, device="cpu", footprints=(footprint,))
+    forecast = known.forecast(plan.config, 8)
+    assert forecast is not None and forecast.bytes == 685 * MIB
 
 
 def test_without_figures_each_trial_fits(plan: Plan) -> None:

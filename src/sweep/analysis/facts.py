@@ -55,8 +55,7 @@ class Facts:
     begun: Mapping[int, tuple[Point, ...]] = field(default_factory=dict)
     used_up: Spent | None = None  # by the searches, as far as that was noted
     put_away: tuple[int, ...] = ()
-    paused: tuple[int, ...] = ()
-    paused_records: tuple[TrialRecord, ...] = ()  # as they would end now
+    paused_records: tuple[TrialRecord, ...] = ()  # of the paused trials, as they would end now
     promotions: Mapping[int, int] = field(default_factory=dict)  # of each trial that was ever paused
     running: bool = False  # whether a process trains the study now
     warm_start: tuple[WarmRun, ...] = ()  # what was taken over from other studies
@@ -117,6 +116,10 @@ class Facts:
     def repeats(self) -> tuple[Confirmation, ...]:
         """Return the records of fresh seeds; in a group run those of each choice."""
         return tuple(one.confirmation for one in self.finals if one.confirmation)
+
+    @property
+    def paused(self) -> tuple[int, ...]:
+        return tuple(trial.number for trial in self.paused_records)
 
     @property
     def trained(self) -> tuple[TrialRecord, ...]:
@@ -202,7 +205,6 @@ def read(store: Store, *, running: bool | None = None) -> Facts:
         tested=read_tested(task, final, predictions) if final else None,
         begun={number: _begun(store.events(number)) for number in begun},
         put_away=put_away,
-        paused=tuple(paused),
         paused_records=tuple(paused.values()),
         promotions={one.number: one.promotions for one in (*trials, *paused.values()) if one.pauses},
         used_up=read_spent(store.root),

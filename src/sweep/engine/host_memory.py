@@ -46,9 +46,9 @@ def host_limit(
     return replace(least, free=min(one.free for one in limits))
 
 
-def host_free() -> int:
-    """Return the bytes that this process may still take now."""
-    return host_limit().free
+def host_free(workers: int = 1) -> int:
+    """Return the bytes that this process, one of so many workers, may still take now."""
+    return host_limit(workers=workers).free
 
 
 def _machine() -> Limit:

@@ -40,13 +40,15 @@ def tried(call: Callable[[], R]) -> R | BaseException:
 
 def release(device: torch.device) -> None:
     """Free the memory that a trial still holds after its end: models and trainers are full of
-    reference cycles."""
+    reference cycles. On the host its pages go back to the system."""
     bitsandbytes = sys.modules.get("bitsandbytes")
     if bitsandbytes is not None:  # bitsandbytes keeps the embeddings of every model that an 8-bit optimizer trained
         bitsandbytes.optim.GlobalOptimManager.get_instance().initialize()
     gc.collect()
     if device.type == "cuda":
         torch.cuda.empty_cache()
+    else:
+        give_back()
 
 
 def reset_peaks(device: torch.device) -> None:
@@ -88,13 +90,13 @@ def peak(device: torch.device) -> int:
     return peak_device_bytes(device) if device.type == "cuda" else peak_host_bytes()
 
 
-def free(device: torch.device) -> int:
+def free(device: torch.device, workers: int = 1) -> int:
     """Return the bytes that are free: on a GPU with the allocator's own unused ones, on the host
-    those that this process may still take."""
+    those that this process may still take where so many workers share its memory."""
     if device.type == "cuda":
         unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         return int(torch.cuda.mem_get_info(device)[0]) + unused
-    return host_free()
+    return host_free(workers)
 
 
 def capacity(device: torch.device) -> int:
@@ -107,25 +109,27 @@ def capacity(device: torch.device) -> int:
 @dataclass(slots=True)
 class PeakMemory:
     """The most bytes that tensors took at once, and by how much the process or the GPU held more
-    than before; 0 for the latter where the system does not tell."""
+    than `before`; `held` is 0 where the system does not tell."""
 
     tensors: int = 0
     held: int = 0
+    before: int = 0
 
 
 @contextmanager
-def allocations(device: torch.device) -> Iterator[PeakMemory]:
+def allocations(device: torch.device, *, count: bool = True) -> Iterator[PeakMemory]:
     """Measure what is taken within the context, beyond what there was before. The result is
     filled when the context has ended.
 
     On the host the tensors that operations of this thread return are counted, so that the pages
     that the process had already do not hide them. Free pages are given back first: what is held
-    then includes the gaps that the allocator leaves between its blocks.
+    then includes the gaps that the allocator leaves between its blocks. Counting takes other ways
+    through PyTorch, on which the process holds less; without `count` no tensors are counted.
     """
     found = PeakMemory()
     if device.type == "cuda":
         release(device)
-        before = torch.cuda.memory_allocated(device)
+        before = found.before = torch.cuda.memory_allocated(device)
         torch.cuda.reset_peak_memory_stats(device)
         yield found
         found.tensors = found.held = torch.cuda.max_memory_allocated(device) - before
@@ -134,9 +138,13 @@ def allocations(device: torch.device) -> Iterator[PeakMemory]:
     give_back()
     reset_peaks(device)
     before, told = in_use(device), peak_host_bytes()
-    with HostTensors() as seen:
+    found.before = before
+    if count:
+        with HostTensors() as seen:
+            yield found
+        found.tensors = seen.peak
+    else:
         yield found
-    found.tensors = seen.peak
     found.held = max(peak_host_bytes() - before, 0) if told < before + _NEAR else 0
 
 

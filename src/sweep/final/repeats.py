@@ -27,6 +27,7 @@ from sweep.records.trial import (
     TrialRecord,
     Verdict,
 )
+from sweep.study.forecasts import Forecasts
 from sweep.study.losses import Losses
 from sweep.study.session import Session
 from sweep.track.tracker import CutRun, Ending, JobType
@@ -41,7 +42,8 @@ def repeated(session: Session, records: Sequence[TrialRecord]) -> dict[int, list
     Raises Interrupted after Ctrl-C; the repeats that have ended are kept, and the others go on
     from their snapshots.
     """
-    due = [one for record in records for one in _due(session, record)]
+    forecasts = Forecasts.recorded(session)
+    due = [one for record in records for one in _due(session, record, forecasts)]
     if missing := [one for one in due if one.known(session) is None]:
         loop = _Loop(session, deque(missing))
         with loop.end_runs_on_error():
@@ -103,14 +105,14 @@ class _Due:
         return found if found is not None and found.seed in (self.plan.config.trainer.seed, self.earlier_seed) else None
 
 
-def _due(session: Session, record: TrialRecord) -> Iterator[_Due]:
+def _due(session: Session, record: TrialRecord, forecasts: Forecasts) -> Iterator[_Due]:
     study = session.plan.config.study
     own = session.plan.again(record).config.trainer.seed
     for index in range(1, study.confirm_seeds + 1):
         plan = session.plan.again(record, {SEED_KEY: fresh_seed(study.seed, record.params, index, own)})
         # The search has saved the adapter of the trial; those of its repeats are not saved.
         trainer = plan.config.trainer.model_copy(update={"save_best": False, "save_newest": False})
-        plan = replace(plan, config=plan.config.model_copy(update={"trainer": trainer}))
+        plan = forecasts.beside(replace(plan, config=plan.config.model_copy(update={"trainer": trainer})))
         yield _Due(plan, index, study.confirm_seeds, seed_by_number(study.seed, record.number, index, own))
 
 

@@ -23,8 +23,9 @@ class Footprint:
     row of an evaluation `eval_row` more than the first, beyond `eval_first`. `packed`: rows are
     not padded. `built_by` and `kind` name the configs that it is of, `trained` counts their
     trained weights. `resident` are the bytes that were held without the training. On the host, a
-    process holds `gaps` more bytes for each further byte of tensors. Both are 0 in files of
-    earlier versions, and `gaps` where it is not known.
+    process that trains holds `process` more bytes whatever the batch, and `gaps` more for each
+    further byte of tensors. All three are 0 in files of earlier versions, and `gaps` where it is
+    not known.
     """
 
     built_by: str
@@ -38,6 +39,7 @@ class Footprint:
     packed: bool
     resident: int = 0
     gaps: float = 0.0
+    process: int = 0
 
     def evaluation(self, rows: float) -> float:
         """Return the bytes beyond `fixed` that an evaluation of so many rows at once takes."""

@@ -159,7 +159,7 @@ class TrialPlan:
     is too short for them; `command` repeats the trial. With a `snapshot` it goes on from there.
     `host` and `worker` are as in `Cost`. The engine ends a trial beyond one of the `limits`.
     `fold` counts from 1; 0 is a whole trial. `memory` is the predicted share of the memory for
-    trainings that it takes in a pack; 0 where that is not known.
+    trainings that it takes in a pack; 0 where not known. So many `workers` share the host's.
     """
 
     number: int
@@ -174,6 +174,7 @@ class TrialPlan:
     limits: Mapping[str, float] = field(default_factory=dict)
     fold: int = 0
     memory: float = 0.0
+    workers: int = 1
 
     @property
     def key(self) -> tuple[int, int]:

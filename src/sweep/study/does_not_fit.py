@@ -40,7 +40,7 @@ def does_not_fit(config: Config, forecast: Forecast, single: Forecast, facts: Me
     figure = (
         f"needs about {gib(forecast.bytes)}, and at least {gib(forecast.least)}, by small trainings that were measured "
         f"(training batch {gib(forecast.batch)}, evaluation {gib(forecast.evaluation)}, trained weights and optimizer "
-        f"{gib(forecast.fixed)}, base and process {gib(forecast.resident)}), but {facts.source} {gib(facts.limit)}"
+        f"{gib(forecast.fixed)}, base and process {gib(forecast.together(0))}), but {facts.source} {gib(facts.limit)}"
     )
     path, value, remedy = _to_change(config, forecast, single, facts)
     if facts.workers > 1 and forecast.least <= facts.limit * facts.workers:

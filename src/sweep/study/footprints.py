@@ -19,6 +19,9 @@ from sweep.plan.needs import built_by, kind
 from sweep.records.final import Parameters
 from sweep.records.memory import Footprint, MemoryFacts
 from sweep.records.trial import Completed, Outcome, TrialPlan, Verdict
+from sweep.study.forecast import GAPS
+
+_Run = tuple[memory.PeakMemory, str] | None  # what a small training took, and its engine
 
 _STEPS = 2  # the second one has the optimizer's state beside activations
 # Rows of the batches by which a row is measured: fewer where more take long. A pack trains on two
@@ -77,6 +80,9 @@ def _footprint(workspace: Workspace, config: Config, account: Parameters) -> tup
         few, more = _ROWS if quick >= _ROWS[1] else _FEWER_ROWS
         sizes = ((1, 1), (1, most), (few, few), (more, more))
         runs = [_small(workspace, config, row, *size) for size in sizes]
+        if device.type == "cpu":
+            runs[2:] = [_held(workspace, config, row, runs[2], few), _held(workspace, config, row, runs[3], more)]
+        memory.release(device)
     except (RuntimeError, MemoryError) as error:
         if not memory.out_of_memory(error):
             raise
@@ -86,11 +92,21 @@ def _footprint(workspace: Workspace, config: Config, account: Parameters) -> tup
     (one, engine), (evaluated, _), (smaller, _), (larger, _) = (run for run in runs if run is not None)
     of_row = max(larger.tensors - smaller.tensors, 0) / (more - few)
     of_evaluated = max(evaluated.tensors - one.tensors, 0) / (most - 1)
-    return Footprint(
+    found = Footprint(
         built_by(config), kind(config), tokens, account.trainable, fixed=max(larger.tensors - int(more * of_row), 0), row=of_row,
         eval_first=one.tensors if of_evaluated else 0, eval_row=of_evaluated, packed=engine == "packed",
         resident=resident, gaps=_gaps(smaller, larger),
-    ), resident  # fmt: skip
+    )  # fmt: skip
+    return replace(found, process=_process(found, larger) if device.type == "cpu" else 0), resident
+
+
+def _process(footprint: Footprint, larger: memory.PeakMemory) -> int:
+    """Return the bytes that the process held in the larger training beside the base, the tensors
+    and their gaps; 0 where the system does not tell."""
+    if not larger.held:
+        return 0
+    own = larger.tensors + ((footprint.gaps or GAPS) - 1) * (larger.tensors - footprint.fixed)
+    return max(larger.before + larger.held - footprint.resident - int(own), 0)
 
 
 def _gaps(smaller: memory.PeakMemory, larger: memory.PeakMemory) -> float:
@@ -112,9 +128,17 @@ def _longest(workspace: Workspace, config: Config) -> tuple[int, int]:
     return longest, lengths[longest]
 
 
-def _small(
-    workspace: Workspace, config: Config, row: int, rows: int, evaluated: int
-) -> tuple[memory.PeakMemory, str] | None:
+def _held(workspace: Workspace, config: Config, row: int, run: _Run, rows: int) -> _Run:
+    """Return a training with the bytes that the process holds in one like it whose tensors are not
+    counted."""
+    plain = run and _small(workspace, config, row, rows, rows, count=False)
+    if run is None or plain is None:
+        return None
+    (counted, engine), (held, _) = run, plain
+    return replace(held, tensors=counted.tensors), engine
+
+
+def _small(workspace: Workspace, config: Config, row: int, rows: int, evaluated: int, *, count: bool = True) -> _Run:
     """Train on copies of a row (`_repeated`). Return what it took, and the engine; None where the
     training failed."""
     ended: list[Outcome] = []
@@ -123,7 +147,7 @@ def _small(
     with workspace.base_models.temporary_folder() as folder:
         data = TokenisedData(_copies(workspace.splits, row, _STEPS * rows, evaluated), Path(folder))
         engine = workspace.engine(lambda _: None, data)
-        with torch.random.fork_rng(), memory.allocations(workspace.base_models.device) as found:
+        with torch.random.fork_rng(), memory.allocations(workspace.base_models.device, count=count) as found:
             try:
                 engine.run(
                     lambda: next(trials, None), lambda *_: Verdict.CONTINUE, lambda *_: Verdict.CONTINUE,

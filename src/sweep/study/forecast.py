@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 LOWER = 0.85  # the part of its tensors that a training needs at least (benchmarks/memory_prediction.py)
+GAPS = 1.6  # bytes that a process holds for each byte of tensors, where that was not measured
 HIGH = 0.2  # the part by which a prediction may be too high (the same benchmark)
 
 
@@ -12,13 +13,16 @@ HIGH = 0.2  # the part by which a prediction may be too high (the same benchmark
 class Forecast:
     """The bytes that a training needs: `resident` without it, `fixed` whatever its batches, and
     the larger one of `batch` for a training batch and `evaluation` for one of an evaluation. With
-    the gaps that an allocator leaves between its blocks, batches take `gaps` times as many."""
+    the gaps that an allocator leaves between its blocks, batches take `gaps` times as many. The
+    process holds `process` more as soon as it trains: code that is loaded then, and gaps between
+    what does not depend on batches."""
 
     resident: int
     fixed: int
     batch: int
     evaluation: int = 0
     gaps: float = 1.0
+    process: int = 0
 
     @property
     def bytes(self) -> int:
@@ -27,7 +31,7 @@ class Forecast:
     @property
     def least(self) -> int:
         """Return the bytes that the training needs at least, as far as predictions are known to be
-        wrong: those of its tensors, without gaps."""
+        wrong: those of its tensors and of the base, without gaps."""
         return int(LOWER * (self.resident + self.tensors))
 
     @property
@@ -37,7 +41,7 @@ class Forecast:
 
     def together(self, trials: int) -> int:
         """Return the bytes that so many trainings like this one need on one base."""
-        return self.resident + trials * self.own
+        return self.resident + self.process + trials * self.own
 
     @property
     def tensors(self) -> int:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -30,10 +30,9 @@ from sweep.records.memory import Footprint, MemoryFacts, read_memory, write_memo
 from sweep.records.trial import TrialPlan
 from sweep.study.does_not_fit import does_not_fit
 from sweep.study.footprints import look, measure
-from sweep.study.forecast import Forecast, Peak
+from sweep.study.forecast import GAPS, Forecast, Peak
 from sweep.study.session import Session
 
-_GAPS = 1.6  # bytes that a process holds for each byte of tensors, where that was not measured
 _GAPS_OF_PACK = 2.8  # the same of a pack in files of earlier versions, whose rows were measured too small
 _NEAR = 0.05  # more bytes than with the smallest batch, which make no difference to a doubtful trial
 SPARE = 0.1  # the part of the usable memory that a chosen batch leaves free
@@ -70,6 +69,11 @@ class Forecasts:
         assert found.facts is not None
         write_memory(session.store.root, found.facts)
         return found
+
+    @classmethod
+    def recorded(cls, session: Session) -> Forecasts:
+        """Return the forecasts by the figures in the run directory; nothing is measured."""
+        return cls(session.plan, read_memory(session.store.root), dict(session.plan.needs.accounts))
 
     def near(self) -> Iterator[tuple[Config, Parameters]]:
         """Yield a config for each way to build a model whose trials may need more than is far from
@@ -122,6 +126,12 @@ class Forecasts:
         forecast = self.forecast(config)
         return None if forecast is None else Peak(self._peak_name, self._peak(config, forecast))
 
+    def beside(self, trial: TrialPlan) -> TrialPlan:
+        """Return the trial with the memory that it takes beside others, and the number of workers
+        that share the memory of a host."""
+        workers = 1 if self.facts is None else self.facts.workers
+        return replace(trial, memory=self.share(trial.config), workers=workers)
+
     def share(self, config: Config) -> float:
         """Return the part of the memory for trainings that one training of a trial in a pack
         takes; 0 where it is not known."""
@@ -130,7 +140,7 @@ class Forecasts:
 
     def _share(self, forecast: Forecast) -> float:
         assert self.facts is not None
-        room = (1 - SPARE) * self.facts.usable - forecast.resident
+        room = (1 - SPARE) * self.facts.usable - forecast.resident - forecast.process
         return forecast.own / room if room > 0 else 1.0
 
     def _peak(self, config: Config, forecast: Forecast) -> int:
@@ -169,14 +179,16 @@ class Forecasts:
         count = min(rows, len(self.plan.splits.train))
         full = self._full_rows(config, longest, count) if footprint.packed else float(count)
         evaluation = footprint.evaluation(min(evaluated, len(self.plan.splits.validation)))
-        return Forecast(resident, fixed, int(footprint.row * full), int(evaluation), self._gaps(footprint))
+        return Forecast(
+            resident, fixed, int(footprint.row * full), int(evaluation), self._gaps(footprint), footprint.process
+        )
 
     def _gaps(self, footprint: Footprint) -> float:
         assert self.facts is not None
         if self.facts.device != "cpu":
             return 1.0
         earlier = not footprint.resident
-        return footprint.gaps or (_GAPS_OF_PACK if footprint.packed and earlier else _GAPS)
+        return footprint.gaps or (_GAPS_OF_PACK if footprint.packed and earlier else GAPS)
 
     def _full_rows(self, config: Config, longest: tuple[int, ...], rows: int) -> float:
         """Return how many of the longest row have as many tokens as the rows of the largest batch,

@@ -47,4 +47,4 @@ class Planner:
             return Untrainable(error.failed, planned)
         if (beyond := self.feasibility.predicted(self.forecasts.peak(found.config))) is not None:
             return Untrainable(beyond, found)
-        return replace(found, limits=self.feasibility.limits, memory=self.forecasts.share(found.config))
+        return self.forecasts.beside(replace(found, limits=self.feasibility.limits))

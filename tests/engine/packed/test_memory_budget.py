@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -60,7 +62,7 @@ def test_under_auto_the_first_step_tells_how_many_fit(monkeypatch: pytest.Monkey
     slot.train, slot.bytes = type("Rows", (), {"lengths": [2, 5]})(), 500
     values = {"reset_peaks": None, "in_use": 7_000, "peak": 8_000, "free": 5 * 4_500 / 0.8}
     for name, value in values.items():
-        monkeypatch.setattr(memory, name, lambda _device, value=value: value)
+        monkeypatch.setattr(memory, name, lambda _device, *_workers, value=value: value)
     budget = MemoryBudget(CPU, "auto", 1)
     with budget.measured([slot]):
         pass
@@ -68,6 +70,19 @@ def test_under_auto_the_first_step_tells_how_many_fit(monkeypatch: pytest.Monkey
     monkeypatch.setattr(memory, "peak", lambda _: pytest.fail("measured twice"))
     with budget.measured([slot]):
         pass
+
+
+def test_workers_of_a_host_do_not_count_its_memory_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    (slot,) = toys(10)
+    slot.plan, slot.train, slot.bytes = replace(slot.plan, workers=3), SimpleNamespace(lengths=[5]), 0
+    values = {"reset_peaks": None, "in_use": 0, "peak": 1_000}
+    for name, value in values.items():
+        monkeypatch.setattr(memory, name, lambda _device, value=value: value)
+    monkeypatch.setattr(memory, "free", lambda _device, workers: 90_000 / workers)
+    budget = MemoryBudget(CPU, "auto", 1)
+    with budget.measured([slot]):
+        pass
+    assert budget.fitting == 1 + int(30_000 * 0.8 / 4_000)
 
 
 @pytest.mark.parametrize(

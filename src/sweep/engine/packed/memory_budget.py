@@ -73,7 +73,8 @@ class MemoryBudget:
 
     @contextmanager
     def measured(self, slots: Sequence[Slot]) -> Iterator[None]:
-        """Measure the first step, to estimate how many trials like it the free memory holds."""
+        """Measure the first step, to estimate how many trials like it the free memory holds, or
+        this worker's part of it."""
         if self.wanted != "auto" or self.fitting > 1:
             yield
             return
@@ -84,4 +85,5 @@ class MemoryBudget:
         tokens = sum(slot.batch_tokens for slot in slots)
         worst = max(slot.settings.trainer.per_device_train_batch_size * max(slot.train.lengths) for slot in slots)
         of_one = taken / tokens * worst + max(slot.bytes for slot in slots)
-        self.fitting = max(2, 1 + int(memory.free(self.device) * (1 - _SPARE) / of_one))
+        free = memory.free(self.device, max(slot.plan.workers for slot in slots))
+        self.fitting = max(2, 1 + int(free * (1 - _SPARE) / of_one))
