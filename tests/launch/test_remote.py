@@ -6,6 +6,9 @@ import os
 
 import pytest
 
+from sweep.engine.host_memory import Limit
+from sweep.errors import UserError
+from sweep.launch.ray_cluster import check_room
 from sweep.launch.remote import _threads, crowded
 
 CORES = len(os.sched_getaffinity(0))
@@ -31,3 +34,12 @@ def test_workers_with_more_threads_than_cores_are_noted(monkeypatch: pytest.Monk
         crowded(8, 1) == "8 workers of 1 thread each share 4 cores, which makes trials slower; use launcher.workers=4"
     )
     assert crowded(2, 3).endswith("use OMP_NUM_THREADS=2")
+
+
+def test_more_workers_than_memory_holds_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    limit = Limit(6 * 2**30, 0, "this machine has")
+    monkeypatch.setattr("sweep.launch.ray_cluster.host_limit", lambda: limit)
+    check_room(10)
+    rule = r"is 1000, but each worker takes 600 MiB .* this machine has 6.0 GiB; use at most 10"
+    with pytest.raises(UserError, match=rule):
+        check_room(1000)

@@ -31,6 +31,8 @@ _FINITE = "a finite number"  # its rule for NaN and infinity; a union's other ru
 _PLAIN = re.compile(r"[A-Za-z_][\w./-]*")  # a text that Hydra reads as a text without quotes
 _OF_NUMBERS = ("int_type", "float_type")
 _KINDS = {"tuple_type": "a list", "dict_type": "a mapping", "model_type": "a mapping"}  # YAML's words for JSON's
+_EXAMPLE = re.compile(r"\{[^{}]*\}")  # in the description of a key
+_FEW = 6  # keys of a section that are all shown with how to type them
 
 
 def parse(tree: Mapping[str, Any], origin: Origin) -> tuple[Config, list[Fault]]:
@@ -143,7 +145,7 @@ def _faults(error: ValidationError, tree: Mapping[str, Any], origin: Origin) -> 
             members.add(path)
         values.setdefault(path, found["input"])
         rule = _SUBJECT.sub("", found["msg"]).removeprefix("be ").partition(" after validation")[0]
-        near[path] = near.get(path) or _nearest(found) or _in_brackets(path, found) or _without_quotes(found)
+        near[path] = near.get(path) or _hint(path, found)
         rules.setdefault(path, []).append(_KINDS.get(found["type"], rule) + element)
     for path in [one for one in members if any(other.startswith((f"{one}.", f"{one}[")) for other in rules)]:
         del rules[path]
@@ -167,6 +169,29 @@ def _inner(path: str, rest: tuple[int | str, ...], tree: Mapping[str, Any]) -> t
         else:
             left = True
     return path, element if places else "", left
+
+
+def mapping_hint(path: str) -> str:
+    """Return what to type for a key whose value is a mapping; empty where `path` is no key."""
+    if not is_key(path):
+        return ""
+    parent, _, name = path.rpartition(".")
+    owner = section(path)
+    if owner is not None:
+        names = [*_fields(owner)]
+        typed = " or ".join(f"{path}.{one}=VALUE" for one in names[:_FEW])
+        return f"; type {typed}" if len(names) <= _FEW else f"; {path} has: {', '.join(names)}"
+    described = _fields(section(parent) or Config)[name].description or ""
+    found = _EXAMPLE.search(described)
+    example = found[0] if found else "{NAME: VALUE}"
+    return f"; type {shlex.quote(f'{path}={example}')}"
+
+
+def _hint(path: str, found: ErrorDetails) -> str:
+    """Return what was probably meant, or what to type; empty where that is not known."""
+    if _KINDS.get(found["type"]) == "a mapping":
+        return mapping_hint(path)
+    return _nearest(found) or _in_brackets(path, found) or _without_quotes(found)
 
 
 def _nearest(found: ErrorDetails) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from sweep.errors import disk_failure
+
 
 class WorkerLostError(Exception):
     """The worker that hosted an object has died, or was told to end."""
@@ -23,7 +25,7 @@ class RemoteTraceback(Exception):
 
 def raise_remote(error: BaseException, trace: str, host: str) -> None:
     """Raise the error of a worker on `host`, with its traceback there as the cause. A file that it
-    names is said to be on that host."""
-    if isinstance(error, OSError) and error.filename is not None:
-        error.filename = f"{error.filename} on {host}"
+    names, or that a disk had no room for, is said to be on that host."""
+    if isinstance(error, OSError) and (error.filename is not None or disk_failure(error)):
+        error.filename = f"{error.filename or 'a file'} on {host}"
     raise error from RemoteTraceback(trace)

@@ -17,13 +17,15 @@ from typing import Any
 from sweep.config.schema import Config
 from sweep.config.secrets import secret_names, shown
 from sweep.config.section import Section
-from sweep.errors import UserError, first_line
+from sweep.engine.host_memory import host_limit
+from sweep.errors import UserError
 from sweep.launch.code import PACKAGE, stage
 from sweep.launch.left_over import clear_left_over
 
 _FOLDER = "sweep-ray-"
 _SHORT = "/tmp"
 _STORE = 500 * 2**20  # bytes of shared memory for what travels
+_WORKER = 600 * 2**20  # bytes of a worker that has imported PyTorch and transformers: the least that it takes
 _LOOPBACK = "127.0.0.2"  # Ray replaces 127.0.0.1 by the machine's own address
 _OF_HUB = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")  # with which workers read gated models
 # A busy machine starts a worker in minutes; Ray would let workers yield to every other process.
@@ -127,6 +129,7 @@ def _start(config: Config, folder: Path) -> None:
     if gpus and workers > gpus:
         rule = f"is {workers}, but this machine has {gpus} GPU{'s' if gpus > 1 else ''}, and each worker takes one"
         raise UserError.of("launcher.workers", rule)
+    check_room(workers)
     paths = filter(None, (str(PACKAGE.parent), os.environ.get("PYTHONPATH")))
     try:
         with _environment(PYTHONPATH=os.pathsep.join(paths), **_OF_WORKERS), _hangups_ignored():
@@ -138,6 +141,19 @@ def _start(config: Config, folder: Path) -> None:
     except Exception as error:
         rule = f"is local, but Ray cannot be started here: {_in_one_line(str(error))}"
         raise UserError.of("launcher", f"{rule}; launcher=inline trains in this process, without Ray") from None
+
+
+def check_room(workers: int) -> None:
+    """Raise UserError where this machine's memory cannot hold so many workers, even without a
+    model."""
+    limit = host_limit()
+    most = limit.bytes // _WORKER
+    if 1 < workers > most:
+        size = f"takes {_WORKER / 2**20:.0f} MiB of memory without its model, and {limit.source}"
+        raise UserError.of(
+            "launcher.workers",
+            f"is {workers}, but each worker {size} {limit.bytes / 2**30:.1f} GiB; use at most {max(most, 1)}",
+        )
 
 
 @contextmanager
@@ -198,14 +214,15 @@ def _check_reachable(address: str) -> None:
 
 
 def _why(error: Exception) -> str:
-    """Return why a cluster cannot be joined, in words."""
-    text = str(error)
+    """Return why a cluster cannot be joined, in words. Ray's reason may be the cause of an error
+    that only names the address."""
+    text = str(error) if error.__cause__ is None else f"{error}: {error.__cause__}"
     if "Version mismatch" in text or "version mismatch" in text:
         ours = f"Ray {importlib.metadata.version('ray')}"
         return f"but it runs other versions of Ray or Python than this process ({ours}): {_in_one_line(text)}"
     if "node_ip_address" in text or "Can't find" in text or "No node" in text or "raylet" in text.lower():
         rule = "but no Ray node of that cluster runs on this machine; start one without workers"
-        return f"{rule}: ray start --address=HOST:PORT --num-cpus=0 --num-gpus=0 ({first_line(error)})"
+        return f"{rule}: ray start --address=HOST:PORT --num-cpus=0 --num-gpus=0 ({_in_one_line(text)})"
     return f"which cannot be joined: {_in_one_line(text)}"
 
 

@@ -284,6 +284,7 @@ class RayTeam:
         elif isinstance(found, Refusal):
             self._refuse(seat, found.reasons)
         else:
+            self.refused.pop(seat.host, None)  # it was mended
             seat.member = Member(self._name(seat.host), found)
             self.members.append(seat.member)
             self._of[seat.member] = seat
