@@ -31,7 +31,7 @@ _FINITE = "a finite number"  # its rule for NaN and infinity; a union's other ru
 _PLAIN = re.compile(r"[A-Za-z_][\w./-]*")  # a text that Hydra reads as a text without quotes
 _OF_NUMBERS = ("int_type", "float_type")
 _KINDS = {"tuple_type": "a list", "dict_type": "a mapping", "model_type": "a mapping"}  # YAML's words for JSON's
-_EXAMPLE = re.compile(r"\{[^{}]*\}")  # in the description of a key
+_EXAMPLE = re.compile(r"\[?\{[^{}]*\}\]?")  # a mapping, or a list of one, in the description of a key
 _FEW = 6  # keys of a section that are all shown with how to type them
 
 
@@ -172,26 +172,41 @@ def _inner(path: str, rest: tuple[int | str, ...], tree: Mapping[str, Any]) -> t
 
 
 def mapping_hint(path: str) -> str:
-    """Return what to type for a key whose value is a mapping; empty where `path` is no key."""
+    """Return what to type for a key whose value is a mapping, or a list of mappings; empty where
+    `path` is no key."""
     if not is_key(path):
         return ""
+    if (owner := section(path)) is None:
+        example = _example(path) or "{NAME: VALUE}"
+        return f"; type {shlex.quote(f'{path}={example}')}"
+    names = [*_fields(owner)]
+    typed = " or ".join(f"{path}.{one}=VALUE" for one in names)
+    return f"; type {typed}" if len(names) <= _FEW else f"; {path} has: {', '.join(names)}"
+
+
+def list_hint(path: str) -> str:
+    """Return what to type for a key whose value is a list of mappings; empty for any other list."""
+    return mapping_hint(path) if is_key(path) and _example(path).startswith("[") else ""
+
+
+def _example(path: str) -> str:
+    """Return the value of a key that its description has as an example, or an empty text."""
     parent, _, name = path.rpartition(".")
-    owner = section(path)
-    if owner is not None:
-        names = [*_fields(owner)]
-        typed = " or ".join(f"{path}.{one}=VALUE" for one in names[:_FEW])
-        return f"; type {typed}" if len(names) <= _FEW else f"; {path} has: {', '.join(names)}"
-    described = _fields(section(parent) or Config)[name].description or ""
-    found = _EXAMPLE.search(described)
-    example = found[0] if found else "{NAME: VALUE}"
-    return f"; type {shlex.quote(f'{path}={example}')}"
+    owner = section(parent) if parent else Config
+    described = _fields(owner)[name].description if owner else None
+    found = _EXAMPLE.search(described or "")
+    return found[0] if found else ""
 
 
 def _hint(path: str, found: ErrorDetails) -> str:
     """Return what was probably meant, or what to type; empty where that is not known."""
-    if _KINDS.get(found["type"]) == "a mapping":
-        return mapping_hint(path)
-    return _nearest(found) or _in_brackets(path, found) or _without_quotes(found)
+    match _KINDS.get(found["type"]):
+        case "a mapping":
+            return mapping_hint(path)
+        case "a list":
+            return _in_brackets(path, found) or list_hint(path)
+        case _:
+            return _nearest(found) or _without_quotes(found)
 
 
 def _nearest(found: ErrorDetails) -> str:
@@ -224,7 +239,7 @@ def _in_brackets(path: str, found: ErrorDetails) -> str:
     value = found["input"]
     parent, _, name = path.rpartition(".")
     owner = section(parent)
-    if found["type"] != "tuple_type" or not isinstance(value, str | int) or owner is None:
+    if not isinstance(value, str | int) or owner is None:
         return ""
     annotation: Any = _fields(owner)[name].annotation
     try:

@@ -20,6 +20,7 @@ from sweep.config.section import Section
 from sweep.engine.host_memory import host_limit
 from sweep.errors import UserError
 from sweep.launch.code import PACKAGE, stage
+from sweep.launch.head_address import NO_HEAD, check_head
 from sweep.launch.left_over import clear_left_over
 
 _FOLDER = "sweep-ray-"
@@ -30,6 +31,7 @@ _LOOPBACK = "127.0.0.2"  # Ray replaces 127.0.0.1 by the machine's own address
 _OF_HUB = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")  # with which workers read gated models
 # A busy machine starts a worker in minutes; Ray would let workers yield to every other process.
 _OF_WORKERS = {"RAY_worker_register_timeout_seconds": "600", "RAY_worker_niceness": "0"}
+_TRIES = "RAY_gcs_server_port_wait_time_s"  # how often Ray tries to talk to a head: half a minute each time
 _PASSED_ON = ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE", "TRANSFORMERS_OFFLINE")
 
 
@@ -187,7 +189,7 @@ def _join(config: Config, folder: Path, own: Sequence[str]) -> None:
     import ray
 
     address = str(config.launcher.address)
-    _check_reachable(address)
+    check_head(address)
     code = folder / "code"
     code.mkdir()
     stage(code, own)
@@ -196,21 +198,13 @@ def _join(config: Config, folder: Path, own: Sequence[str]) -> None:
     if config.launcher.node_ip_address is not None:
         options["_node_ip_address"] = config.launcher.node_ip_address
     try:
-        ray.init(
-            address=address, log_to_driver=False, logging_level=logging.ERROR,
-            runtime_env={"working_dir": str(code), "env_vars": passed_on}, **options,
-        )  # fmt: skip
+        with _environment(**{_TRIES: os.environ.get(_TRIES, "2")}):
+            ray.init(
+                address=address, log_to_driver=False, logging_level=logging.ERROR,
+                runtime_env={"working_dir": str(code), "env_vars": passed_on}, **options,
+            )  # fmt: skip
     except Exception as error:
         raise UserError.of("launcher.address", f"is {address}, {_why(error)}") from None
-
-
-def _check_reachable(address: str) -> None:
-    host, _, port = address.rpartition(":")
-    try:
-        socket.create_connection((host, int(port)), timeout=5.0).close()
-    except OSError as error:
-        rule = f"is {address}, but nothing answers there: {error.strerror or error}"
-        raise UserError.of("launcher.address", f"{rule}; start the head with: ray start --head --port={port}") from None
 
 
 def _why(error: Exception) -> str:
@@ -220,6 +214,11 @@ def _why(error: Exception) -> str:
     if "Version mismatch" in text or "version mismatch" in text:
         ours = f"Ray {importlib.metadata.version('ray')}"
         return f"but it runs other versions of Ray or Python than this process ({ours}): {_in_one_line(text)}"
+    if "authentication token" in text:
+        rule = "but its token is not the one that this process has, or has none of: copy ~/.ray/auth_token"
+        return f"{rule} from the head's machine, and set RAY_AUTH_MODE=token (docs/scaling.md)"
+    if "Failed to connect to GCS" in text:
+        return f"{NO_HEAD} ({_in_one_line(text[-200:])})"
     if "node_ip_address" in text or "Can't find" in text or "No node" in text or "raylet" in text.lower():
         rule = "but no Ray node of that cluster runs on this machine; start one without workers"
         return f"{rule}: ray start --address=HOST:PORT --num-cpus=0 --num-gpus=0 ({_in_one_line(text)})"
