@@ -70,11 +70,11 @@ def _failed(cause: str) -> Exception:
     ("error", "told"),
     [
         (RuntimeError("Version mismatch: The cluster was started with:\n    Ray: 2.59.0\n"), "other versions of Ray or Python"),
-        (_failed("No node info found matching attributes: '127.0.0.9'"), "no Ray node of that cluster runs on this machine"),
+        (_failed("No node info found matching '127.0.0.9'"), "start one without workers: ray start --address=127.0.0.2:6379"),
         (_failed("Failed to connect to GCS. Last connection error: Traceback"), "no head of a Ray cluster"),
-        (_failed("Failed to connect to GCS: the authentication token is invalid"), "set RAY_AUTH_MODE=token"),
+        (_failed("Failed to connect to GCS: ensure that the token is available (~/.ray/auth_token)"), "set RAY_AUTH_MODE=token"),
         (RuntimeError("another\nreason"), "which cannot be joined: another reason"),
     ],
 )  # fmt: skip
 def test_it_is_told_why_a_cluster_cannot_be_joined(error: Exception, told: str) -> None:
-    assert told in _why(error)
+    assert told in _why(error, "127.0.0.2:6379")

@@ -8,7 +8,7 @@ import pytest
 
 from sweep.engine.host_memory import Limit
 from sweep.errors import UserError
-from sweep.launch.ray_cluster import check_room
+from sweep.launch.ray_cluster import _without_secrets, check_room
 from sweep.launch.remote import _threads, crowded
 
 CORES = len(os.sched_getaffinity(0))
@@ -43,3 +43,14 @@ def test_more_workers_than_memory_holds_are_refused(monkeypatch: pytest.MonkeyPa
     rule = r"is 1000, but each worker takes 600 MiB .* this machine has 6.0 GiB; use at most 10"
     with pytest.raises(UserError, match=rule):
         check_room(1000)
+
+
+def test_a_token_of_ray_in_the_environment_reaches_ray_and_other_secrets_do_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    names = ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH", "HF_TOKEN", "WANDB_API_KEY")
+    for name in names:
+        monkeypatch.setenv(name, "a-secret")
+    with _without_secrets():
+        assert [name for name in names if name in os.environ] == [*names[:3]]
+    assert all(name in os.environ for name in names)

@@ -29,6 +29,7 @@ _STORE = 500 * 2**20  # bytes of shared memory for what travels
 _WORKER = 600 * 2**20  # bytes of a worker that has imported PyTorch and transformers: the least that it takes
 _LOOPBACK = "127.0.0.2"  # Ray replaces 127.0.0.1 by the machine's own address
 _OF_HUB = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")  # with which workers read gated models
+_OF_RAY = ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")  # with which Ray's own processes talk to each other
 # A busy machine starts a worker in minutes; Ray would let workers yield to every other process.
 _OF_WORKERS = {"RAY_worker_register_timeout_seconds": "600", "RAY_worker_niceness": "0"}
 _TRIES = "RAY_gcs_server_port_wait_time_s"  # how often Ray tries to talk to a head: half a minute each time
@@ -204,24 +205,24 @@ def _join(config: Config, folder: Path, own: Sequence[str]) -> None:
                 runtime_env={"working_dir": str(code), "env_vars": passed_on}, **options,
             )  # fmt: skip
     except Exception as error:
-        raise UserError.of("launcher.address", f"is {address}, {_why(error)}") from None
+        raise UserError.of("launcher.address", f"is {address}, {_why(error, address)}") from None
 
 
-def _why(error: Exception) -> str:
+def _why(error: Exception, address: str) -> str:
     """Return why a cluster cannot be joined, in words. Ray's reason may be the cause of an error
     that only names the address."""
     text = str(error) if error.__cause__ is None else f"{error}: {error.__cause__}"
     if "Version mismatch" in text or "version mismatch" in text:
         ours = f"Ray {importlib.metadata.version('ray')}"
         return f"but it runs other versions of Ray or Python than this process ({ours}): {_in_one_line(text)}"
-    if "authentication token" in text:
+    if "auth_token" in text:  # the file that Ray names in each of its messages on tokens
         rule = "but its token is not the one that this process has, or has none of: copy ~/.ray/auth_token"
         return f"{rule} from the head's machine, and set RAY_AUTH_MODE=token (docs/scaling.md)"
     if "Failed to connect to GCS" in text:
-        return f"{NO_HEAD} ({_in_one_line(text[-200:])})"
+        return NO_HEAD
     if "node_ip_address" in text or "Can't find" in text or "No node" in text or "raylet" in text.lower():
         rule = "but no Ray node of that cluster runs on this machine; start one without workers"
-        return f"{rule}: ray start --address=HOST:PORT --num-cpus=0 --num-gpus=0 ({_in_one_line(text)})"
+        return f"{rule}: ray start --address={address} --num-cpus=0 --num-gpus=0 ({_in_one_line(text)})"
     return f"which cannot be joined: {_in_one_line(text)}"
 
 
@@ -256,8 +257,8 @@ def _received(state: Any) -> Config:
 @contextmanager
 def _without_secrets() -> Iterator[None]:
     """Take keys and passwords out of the environment that Ray's processes inherit, while they are
-    started; those of the hub, by which workers read models, stay."""
-    with _environment(**{name: None for name in secret_names(os.environ) if name not in _OF_HUB}):
+    started; those of Ray, and of the hub, by which workers read models, stay."""
+    with _environment(**{name: None for name in secret_names(os.environ) if name not in (*_OF_HUB, *_OF_RAY)}):
         yield
 
 

@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from sweep.data.splits import Splits
-from sweep.errors import Fault, UserError, first_line, shortened
+from sweep.errors import UserError, first_line, shortened
 from sweep.launch.actor import Actor, Refusal, Spec
 from sweep.launch.lost import raise_remote
 from sweep.launch.messages import Batch, Done, Ended, Files, Reply, Saved
+from sweep.launch.no_worker import no_worker
 from sweep.launch.ray_cluster import Cluster, Node
 from sweep.launch.shape import Shape
 from sweep.launch.team import Brought, Event, Heard, Joined, Lost, Member, Severed
@@ -369,25 +370,13 @@ class RayTeam:
             self._alone_since = now
             return
         if self._hopeless() or now - self._alone_since > self.wait:
-            raise UserError(self._faults())
+            waiting = {seat.host for seat in self._seats.values()}
+            raise UserError(no_worker(self.cluster.head, self.shape, self._nodes, self.refused, waiting, self.wait))
 
     def _hopeless(self) -> bool:
         """Return whether no worker can come: no node joins a local cluster."""
         places = [(node.id, index) for node in self._nodes for index in range(self.shape.workers(node))]
         return self.cluster.local and bool(places) and all(self._closed.get(one) == float("inf") for one in places)
-
-    def _faults(self) -> list[Fault]:
-        """Return why there is no worker: refusals, or what those that were placed wait for."""
-        refused = [f"the worker on {host} is not used: {'; '.join(why)}" for host, why in self.refused.items()]
-        takes = "a GPU" if self.shape.gpu else f"{self.shape.cpus or 'all'} CPU cores of a node"
-        late = f"no worker came for {self.wait:g} s (launcher.wait)"
-        if self._seats:
-            hosts = ", ".join(sorted({seat.host for seat in self._seats.values()}))
-            refused.append(f"{late}: one that takes {takes} waits for room, or for Ray to start it, on {hosts}")
-        elif not refused:
-            nodes = [f"{node.host} ({node.cpus} CPU cores, {node.gpus} GPUs)" for node in self._nodes]
-            refused.append(f"{late}: each takes {takes}, and the cluster has: {', '.join(nodes) or 'no node'}")
-        return [Fault("launcher", each) for each in refused]
 
 
 def _why(error: Exception) -> str:
