@@ -168,7 +168,7 @@ def _failure(error: Exception) -> str | None:
     unnamed = isinstance(error, OSError) and error.filename is None  # files that sweep writes are named
     unknown = "standard output, or a file of a library, could not be written"
     what = unknown if unnamed else "a file could not be read or written"
-    return f"{what}: {failure}. {_to_mend(failure)}{KEPT}"
+    return f"{what}: {failure}. {to_mend(failure)}{KEPT}"
 
 
 _ROOM = "Make room on that disk"
@@ -182,7 +182,7 @@ _MENDED = {
 }
 
 
-def _to_mend(failure: str) -> str:
+def to_mend(failure: str) -> str:
     """Return what the user can do about a `disk_failure`; empty where that is not known."""
     return next((f"{advice}. " for ending, advice in _MENDED.items() if failure.endswith(ending)), "")
 

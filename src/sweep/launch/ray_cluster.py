@@ -53,6 +53,7 @@ class Cluster:
 
     head: tuple[str, int]  # address and port
     local: bool
+    id: str = ""
 
     def nodes(self) -> list[Node] | None:
         """Return the nodes that are alive; None where the head does not say."""
@@ -71,6 +72,17 @@ class Cluster:
             )
             for node in found if node["Alive"]
         ]  # fmt: skip
+
+    def is_back(self) -> bool:
+        """Return whether the head that answers is that of this cluster. One that was started again
+        has another cluster, and Ray aborts a process that asks it for the nodes of this one."""
+        from ray._raylet import GcsClient
+
+        try:
+            found: str = GcsClient(address=":".join(map(str, self.head))).cluster_id.hex()
+        except Exception:  # it goes again; Ray raises errors of many kinds
+            return False
+        return found == self.id
 
     def reachable(self) -> bool:
         """Return whether the head can be reached."""
@@ -109,7 +121,8 @@ def connected(config: Config, own: Sequence[str]) -> Iterator[Cluster]:
             signal.signal(signal.SIGTERM, handler)  # Ray puts its own in its place
             ray.util.register_serializer(Config, serializer=_Sent(), deserializer=_received)
             host, _, port = ray.get_runtime_context().gcs_address.rpartition(":")
-            yield Cluster((host, int(port)), config.launcher.name == "local")
+            node: Any = ray._private.worker._global_node
+            yield Cluster((host, int(port)), config.launcher.name == "local", node.cluster_id.hex())
         finally:
             with suppress(Exception):
                 ray.shutdown()

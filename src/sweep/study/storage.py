@@ -17,7 +17,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, NoSuchModu
 
 from sweep.config.schema import StudyConfig
 from sweep.config.secrets import MASK, scrub
-from sweep.errors import KEPT, UserError, first_line
+from sweep.errors import KEPT, UserError, first_line, to_mend
 from sweep.records.store import Store
 from sweep.study.tables import create_tables
 
@@ -165,14 +165,15 @@ def _parsed(address: str) -> URL | None:
 
 
 @contextmanager
-def storage_errors(config: StudyConfig) -> Iterator[None]:
+def storage_errors(config: StudyConfig, store: Store) -> Iterator[None]:
     """Turn an error of the storage within the context, such as a full disk or a lost server, into
     UserError."""
-    name = shown_address(config.storage) if config.storage else "SQLite in run_dir"
+    name = shown_address(config.storage) if config.storage else f"SQLite in {own_file(store)}"
     try:
         yield
     except optuna.exceptions.StorageInternalError as error:
-        rule = f"{name} failed: {reason(error, config.storage or '')}. {KEPT}"
+        failure = reason(error, config.storage or "")
+        rule = f"{name} failed: {failure}. {to_mend(failure)}{KEPT}"
         raise UserError.of("study.storage", rule) from error
     except optuna.exceptions.UpdateFinishedTrialError as error:
         rule = f"{name} holds a trial that another process has ended: {first_line(error)}"
