@@ -26,8 +26,8 @@ _LIKELY, _UNLIKELY = 0.5, 0.1  # chances of a gain above what is worth it
 @dataclass(frozen=True, slots=True)
 class MoreTrials:
     """The gain that `more` trials would bring, of the whole search or of those in which the key
-    `compared` (`study.compare_by`) has the value `choice`. `planned` says that they are the trials still to run; else they are as
-    many as have ended.
+    `compared` (`study.compare_by`) has the value `choice`. `planned` says that they are the trials
+    still to run; else they are as many as have ended.
 
     `expected` is the mean, and with a probability of 95 % the gain is below `limit`. `chance`
     is the probability of more than `worth`: the standard error of the best score, or where

@@ -185,7 +185,7 @@ def mapping_hint(path: str) -> str:
 
 
 def list_hint(path: str) -> str:
-    """Return what to type for a key whose value is a list of mappings; empty for any other list."""
+    """Return what to type for a key whose value is a list of mappings; empty for other lists."""
     return mapping_hint(path) if is_key(path) and _example(path).startswith("[") else ""
 
 

@@ -1,4 +1,4 @@
-"""Whether the head of a Ray cluster listens at an address.
+"""A check that the head of a Ray cluster listens at an address.
 
 Ray itself tries for a quarter of an hour to talk to a server of another kind.
 """
