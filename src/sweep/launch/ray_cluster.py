@@ -76,7 +76,7 @@ class Cluster:
     def is_back(self) -> bool:
         """Return whether the head that answers is that of this cluster. One that was started again
         has another cluster, and Ray aborts a process that asks it for the nodes of this one."""
-        from ray._raylet import GcsClient
+        from ray._raylet import GcsClient  # type: ignore[attr-defined]
 
         try:
             found: str = GcsClient(address=":".join(map(str, self.head))).cluster_id.hex()
