@@ -37,10 +37,11 @@ def test_workers_with_more_threads_than_cores_are_noted(monkeypatch: pytest.Monk
 
 
 def test_more_workers_than_memory_holds_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    limit = Limit(6 * 2**30, 0, "this machine has")
-    monkeypatch.setattr("sweep.launch.ray_cluster.host_limit", lambda: limit)
+    machine = Limit(6 * 2**30, 0, "this machine has")
+    monkeypatch.setattr("sweep.engine.host_memory._machine", lambda: machine)
+    monkeypatch.setattr("sweep.engine.host_memory._of_cgroups", lambda *_: ())
     check_room(10)
-    rule = r"is 1000, but each worker takes 600 MiB .* this machine has 6.0 GiB; use at most 10"
+    rule = "is 1000, but a worker takes 600 MiB .* each of the 1000 workers on its host has 6 MiB; use at most 10"
     with pytest.raises(UserError, match=rule):
         check_room(1000)
 

@@ -11,6 +11,10 @@ from contextlib import suppress
 
 from sweep.errors import UserError
 
+NO_HEAD = (
+    "but what listens there is no head of a Ray cluster: its port is that of ray start --head --port=PORT, or 6379"
+)
+
 _CONNECTED = 5.0  # seconds
 _ANSWERED = 20.0  # seconds: a busy machine takes some
 # What a client of HTTP/2, and thus of gRPC, begins with: RFC 9113, section 3.4, and empty settings.
@@ -31,11 +35,6 @@ def check_head(address: str, *, seconds: float = _ANSWERED) -> None:
     with connection:
         if not (_encrypted() or _speaks_grpc(connection, seconds)):
             raise UserError.of("launcher.address", f"is {address}, {NO_HEAD}")
-
-
-NO_HEAD = (
-    "but what listens there is no head of a Ray cluster: its port is that of ray start --head --port=PORT, or 6379"
-)
 
 
 def _encrypted() -> bool:

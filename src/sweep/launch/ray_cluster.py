@@ -162,14 +162,12 @@ def _start(config: Config, folder: Path) -> None:
 def check_room(workers: int) -> None:
     """Raise UserError where this machine's memory cannot hold so many workers, even without a
     model."""
-    limit = host_limit()
-    most = limit.bytes // _WORKER
-    if 1 < workers > most:
-        size = f"takes {_WORKER / 2**20:.0f} MiB of memory without its model, and {limit.source}"
-        raise UserError.of(
-            "launcher.workers",
-            f"is {workers}, but each worker {size} {limit.bytes / 2**30:.1f} GiB; use at most {max(most, 1)}",
-        )
+    part = host_limit(workers=workers)
+    if workers > 1 and part.bytes < _WORKER:
+        takes = f"a worker takes {_WORKER // 2**20} MiB of memory without its model"
+        rule = f"is {workers}, but {takes}, and {part.source} {part.bytes // 2**20} MiB"
+        most = max(part.bytes * workers // _WORKER, 1)
+        raise UserError.of("launcher.workers", f"{rule}; use at most {most}")
 
 
 @contextmanager
