@@ -8,7 +8,7 @@ from sweep.errors import disk_failure, shortened
 _SIGNS = {
     "node has died": "its node is gone", "low on memory": "its memory ran out",
     "has died": "its process was killed or crashed", "connection error": "its process was killed or crashed",
-    "is unavailable": "it does not answer any more",
+    "is unavailable": "it does not answer any more", "cannot be reconstructed": "its node is gone",
 }  # fmt: skip
 
 
