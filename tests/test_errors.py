@@ -81,6 +81,20 @@ def test_a_disk_that_fails_ends_in_2(capsys: pytest.CaptureFixture[str], error: 
     assert "What was recorded is kept" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("error", "advice"),
+    [
+        (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "best"), "best: No space left on device. Make room on that disk."),
+        (OSError(errno.EFBIG, os.strerror(errno.EFBIG), "best"), "File too large. Raise the limit of a file's size (ulimit -f)."),
+        (OSError(errno.EIO, os.strerror(errno.EIO), "best"), "Input/output error. What was recorded"),
+    ],
+)  # fmt: skip
+def test_the_message_on_a_disk_says_what_to_do(capsys: pytest.CaptureFixture[str], error: OSError, advice: str) -> None:
+    with pytest.raises(SystemExit), reported():
+        raise error
+    assert advice in capsys.readouterr().err
+
+
 def test_a_full_sqlite_is_a_failure_of_the_disk_and_a_wrong_statement_is_not(tmp_path: Path) -> None:
     with closing(sqlite3.connect(tmp_path / "full.db")) as connection:
         connection.execute("PRAGMA max_page_count = 1")

@@ -168,7 +168,23 @@ def _failure(error: Exception) -> str | None:
     unnamed = isinstance(error, OSError) and error.filename is None  # files that sweep writes are named
     unknown = "standard output, or a file of a library, could not be written"
     what = unknown if unnamed else "a file could not be read or written"
-    return f"{what}: {failure}. {KEPT}"
+    return f"{what}: {failure}. {to_mend(failure)}{KEPT}"
+
+
+_ROOM = "Make room on that disk"
+_MENDED = {
+    os.strerror(errno.ENOSPC): _ROOM,
+    "disk is full": _ROOM,  # SQLite's words
+    os.strerror(errno.EDQUOT): "Make room within your quota",
+    os.strerror(errno.EFBIG): "Raise the limit of a file's size (ulimit -f)",
+    os.strerror(errno.EROFS): "Make that disk writable",
+    os.strerror(errno.EACCES): "Give this user the right to write there",
+}
+
+
+def to_mend(failure: str) -> str:
+    """Return what the user can do about a `disk_failure`; empty where that is not known."""
+    return next((f"{advice}. " for ending, advice in _MENDED.items() if failure.endswith(ending)), "")
 
 
 _OUT_OF_MEMORY = (

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from report.conftest import LR, completed, cost, final, part, six_trials, trial, words
+from report.conftest import BATCH, LR, completed, cost, final, part, six_trials, trial, words
 from sweep.analysis.facts import Facts, read
 from sweep.analysis.outlook import outlook
 from sweep.analysis.study import analyse
@@ -44,6 +44,15 @@ def test_few_trials_tell_nothing_and_the_report_says_so(make: Callable[..., Stor
     said = part("headline", facts)
     assert "would pay is not known: 5 ended, 2 of them completed, and an estimate takes 8 and 3" in said
     assert "outlook/expected_gain" not in study_summary(facts)
+
+
+def test_compared_trials_are_named_with_the_key(make: Callable[..., Store]) -> None:
+    facts = with_study(read(make(six_trials())), compare_by=BATCH)
+    found = outlook(facts)
+    assert found is not None and [one.choice for one in found.groups] == [8, 16]
+    assert f"with `{BATCH}` 8 would pay is not known" in part("headline", facts)
+    said = render("study/summary.txt.j2", study=analyse(facts), report="r")
+    assert f"more trials with {BATCH}=16: not known whether they pay" in said
 
 
 def test_the_trials_left_are_asked_about_first(make: Callable[..., Store]) -> None:

@@ -148,11 +148,17 @@ def test_an_override_nested_too_deep_is_refused(opened: str) -> None:
 @pytest.mark.parametrize(
     ("override", "path", "expected"),
     [
-        ("study.sampler_options=[]", "study.sampler_options", "must be a mapping, such as {name: value}"),
-        ("study.enqueue={a: 1}", "study.enqueue", "must be a list, such as [first,second]"),
+        ("study.sampler_options=[]", "study.sampler_options",
+         "must be a mapping; type 'study.sampler_options={n_startup_trials: 5}'"),
+        ("study.limits=[3]", "study.limits", "must be a mapping; type 'study.limits={predict.latency_ms: 5}'"),
+        ("study.stop=[3]", "study.stop",
+         "must be a mapping; type study.stop.patience=VALUE or study.stop.expected_gain=VALUE"),
+        ("study.enqueue={a: 1}", "study.enqueue",
+         "must be a list; type 'study.enqueue=[{optimizer.learning_rate: 1.0e-4}]'"),
+        ("tracker.tags={a: 1}", "tracker.tags", "must be a list, such as [first,second]"),
         ("tracker.tags.0=x", "tracker.tags[0]", "is an element of a list, which is given as a whole: tracker.tags=[…]"),
     ],
-)
+)  # fmt: skip
 def test_a_list_for_a_mapping_and_the_reverse_name_the_key(override: str, path: str, expected: str) -> None:
     assert faults_of(override) == {path: expected}
 

@@ -107,17 +107,27 @@ def test_such_a_number_is_named_with_one_rule_wherever_it_is(tree: dict[str, Any
         ({"adapter": {"target_modules": "q"}}, "must be a list or 'all-linear'; type 'adapter.target_modules=[q]'"),
         ({"adapter": {"layers_to_transform": 3}}, "must be a list; type 'adapter.layers_to_transform=[3]'"),
         ({"dataset": {"metrics": 3}}, "must be a list"),
-        ({"study": {"enqueue": "a"}}, "must be a list"),
-        ({"study": {"sampler_options": 3}}, "must be a mapping"),
+        ({"study": {"enqueue": "a"}}, "must be a list; type 'study.enqueue=[{optimizer.learning_rate: 1.0e-4}]'"),
+        ({"study": {"enqueue": [3]}},
+         "must be a mapping (element 0); type 'study.enqueue=[{optimizer.learning_rate: 1.0e-4}]'"),
+        ({"study": {"sampler_options": 3}}, "must be a mapping; type 'study.sampler_options={n_startup_trials: 5}'"),
+        ({"study": {"limits": 3}}, "must be a mapping; type 'study.limits={predict.latency_ms: 5}'"),
+        ({"study": {"budget": 3}},
+         "must be a mapping; type study.budget.device_hours=VALUE or study.budget.trials=VALUE or study.budget.seconds=VALUE"),
+        ({"prompt": {"template": "{text}", "label_words": 3}},
+         "must be a mapping; type 'prompt.label_words={NAME: VALUE}'"),
     ],
-)
-def test_a_single_element_in_place_of_a_list_is_refused_with_what_to_type(tree: dict[str, Any], rule: str) -> None:
+)  # fmt: skip
+def test_a_plain_value_in_place_of_a_list_or_mapping_is_refused_with_what_to_type(
+    tree: dict[str, Any], rule: str
+) -> None:
     (found,) = faults_of(tree).values()
     assert found.partition("but ")[2] == rule
 
 
 def test_a_section_given_as_a_plain_value_is_a_fault() -> None:
     assert "adapter" in faults_of({"adapter": "lora"})
+    assert "must be a mapping; dataset has: " in faults_of({"dataset": 3})["dataset"]
 
 
 def test_keys_are_known_by_their_dotted_path() -> None:

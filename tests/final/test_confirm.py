@@ -108,6 +108,13 @@ def choice(store: Store, **numbers: int) -> list[Chosen]:
     ]
 
 
+def test_a_compared_value_is_named_with_its_key(ended: Store) -> None:
+    first, second = choice(ended, lora=3, ia3=4)
+    assert second.title == "trial 4"
+    assert replace(second, choice=1, compared="trainer.seed").title == "trial 4 (trainer.seed=1)"
+    assert first.compared is None
+
+
 def test_models_stay_where_they_are_if_the_same_ones_are_chosen(ended: Store) -> None:
     _arrange_folders(ended, choice(ended, lora=3, ia3=4))
     assert kept(ended) == {"final": 3, "methods/ia3": 4}

@@ -6,6 +6,9 @@ import os
 
 import pytest
 
+from sweep.engine.host_memory import Limit
+from sweep.errors import UserError
+from sweep.launch.ray_cluster import _without_secrets, check_room
 from sweep.launch.remote import _threads, crowded
 
 CORES = len(os.sched_getaffinity(0))
@@ -31,3 +34,24 @@ def test_workers_with_more_threads_than_cores_are_noted(monkeypatch: pytest.Monk
         crowded(8, 1) == "8 workers of 1 thread each share 4 cores, which makes trials slower; use launcher.workers=4"
     )
     assert crowded(2, 3).endswith("use OMP_NUM_THREADS=2")
+
+
+def test_more_workers_than_memory_holds_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = Limit(6 * 2**30, 0, "this machine has")
+    monkeypatch.setattr("sweep.engine.host_memory._machine", lambda: machine)
+    monkeypatch.setattr("sweep.engine.host_memory._of_cgroups", lambda *_: ())
+    check_room(10)
+    rule = "is 1000, but a worker takes 600 MiB .* each of the 1000 workers on its host has 6 MiB; use at most 10"
+    with pytest.raises(UserError, match=rule):
+        check_room(1000)
+
+
+def test_a_token_of_ray_in_the_environment_reaches_ray_and_other_secrets_do_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    names = ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH", "HF_TOKEN", "WANDB_API_KEY")
+    for name in names:
+        monkeypatch.setenv(name, "a-secret")
+    with _without_secrets():
+        assert [name for name in names if name in os.environ] == [*names[:3]]
+    assert all(name in os.environ for name in names)

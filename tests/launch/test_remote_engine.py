@@ -233,15 +233,16 @@ def test_the_error_of_an_engine_ends_the_study_with_its_traceback(plan: TrialPla
     assert "in broken" in str(raised.value.__cause__)
 
 
-def test_a_full_disk_of_a_worker_is_named_with_its_host(plan: TrialPlan, team: ThreadTeam) -> None:
+@pytest.mark.parametrize("file", ["/tmp/best", None])
+def test_a_full_disk_of_a_worker_is_named_with_its_host(plan: TrialPlan, team: ThreadTeam, file: str | None) -> None:
     def full(trial: TrialPlan, epoch: int) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device", "/tmp/best")
+        raise OSError(errno.ENOSPC, "No space left on device", file)
 
     found = study(plan, 2)
     team.add(Slow(before=full), host="node7")
     with pytest.raises(OSError) as raised:
         found.run(team)
-    assert disk_failure(raised.value) == "/tmp/best on node7: No space left on device"
+    assert disk_failure(raised.value) == f"{file or 'a file'} on node7: No space left on device"
 
 
 def test_without_the_head_trials_are_put_away_and_the_run_is_interrupted(plan: TrialPlan, team: ThreadTeam) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import pickle
 import time
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from support import toys
+from support.small_files import small_files
 from sweep.errors import Fault, UserError
 from sweep.launch.kept_snapshots import kept_key, kept_snapshots
 from sweep.launch.worker import packed, picklable, unpack
@@ -40,6 +42,16 @@ def test_adapters_of_a_trial_replace_those_that_are_there(tmp_path: Path) -> Non
         "best/weights", "newest/weights",
     ]  # fmt: skip
     assert (here / "best" / "weights").read_text() == "new"
+
+
+def test_adapters_that_the_disk_does_not_take_are_named(tmp_path: Path) -> None:
+    there, here = tmp_path / "there", tmp_path / "here"
+    (there / "best").mkdir(parents=True)
+    (there / "best" / "weights").write_bytes(bytes(8192))
+    data = packed(there)
+    with small_files(), pytest.raises(OSError) as found:
+        unpack(data, here)
+    assert (found.value.errno, found.value.filename) == (errno.EFBIG, str(here / "best.new"))
 
 
 def test_faults_travel() -> None:

@@ -6,7 +6,6 @@ import copy
 import errno
 import json
 import os
-import resource
 import subprocess
 import sys
 from collections.abc import Callable
@@ -20,6 +19,7 @@ from torch import Tensor
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from support.passes import logits, train
+from support.small_files import small_files
 from support.tiny import ADAPTERS
 from sweep.config.schema import Config, ModelConfig
 from sweep.config.settings import TrainSettings
@@ -346,13 +346,9 @@ def test_weights_that_the_disk_does_not_take(
     adapter: str, configure: Configure, labels: LabelSpace, tmp_path: Path
 ) -> None:
     config, base_models = configure("gpt2", adapter), BaseModelCache("cpu")
-    tokenizer, limits = base_models.tokenizer(config.model), resource.getrlimit(resource.RLIMIT_FSIZE)
-    with base_models.model(TrainSettings.of(config), labels) as model, pytest.raises(OSError) as found:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (4096, limits[1]))
-        try:
-            save(model, tokenizer, tmp_path, config=config, labels=labels)
-        finally:
-            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    tokenizer = base_models.tokenizer(config.model)
+    with base_models.model(TrainSettings.of(config), labels) as model, pytest.raises(OSError) as found, small_files():
+        save(model, tokenizer, tmp_path, config=config, labels=labels)
     assert (found.value.errno, found.value.filename) == (errno.EFBIG, str(tmp_path))
 
 

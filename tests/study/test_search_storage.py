@@ -46,7 +46,7 @@ def test_a_storage_that_fails_during_the_search_is_a_user_error(tmp_path: Path) 
         if (trial.number, epoch) == (1, 2):
             rename("trial_intermediate_values", "gone")
 
-    with pytest.raises(UserError, match=r"study.storage: SQLite in run_dir failed: .*no such table"):
+    with pytest.raises(UserError, match=r"study.storage: SQLite in .*/run/study.db failed: .*no such table"):
         searched(tmp_path, "study.n_trials=3", *PLAIN, engine=ToyEngine(before=lose))
     rename("gone", "trial_intermediate_values")
     records = searched(tmp_path, "study.n_trials=3", *PLAIN)

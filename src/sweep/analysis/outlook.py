@@ -26,9 +26,9 @@ _LIKELY, _UNLIKELY = 0.5, 0.1  # chances of a gain above what is worth it
 
 @dataclass(frozen=True, slots=True)
 class MoreTrials:
-    """The gain that `more` trials would bring, of the whole search or of one `choice` of
-    `study.compare_by`. `planned` says that they are the trials still to run; else they are as
-    many as have ended.
+    """The gain that `more` trials would bring, of the whole search or of those in which the key
+    `compared` (`study.compare_by`) has the value `choice`. `planned` says that they are the trials
+    still to run; else they are as many as have ended.
 
     `expected` is the mean, and with a probability of 95 % the gain is below `limit`. `chance`
     is the probability of more than `worth`: the standard error of the best score, or where
@@ -37,6 +37,7 @@ class MoreTrials:
     `least_completed` with a score, or from best scores that are all equal.
     """
 
+    compared: str | None
     choice: Scalar
     more: int
     planned: bool
@@ -90,7 +91,7 @@ def outlook(facts: Facts) -> Outlook | None:
     planned = ended < wanted
     states = _states(facts, wanted if planned else 2 * ended)
     return Outlook(
-        groups=() if ended >= size else tuple(_more(state, planned=planned) for state in states),
+        groups=() if ended >= size else tuple(_more(study.compare_by, state, planned=planned) for state in states),
         exhausted=ended >= size,
         stopped=_stopped(facts, states, wanted - ended) if planned else None,
     )
@@ -103,13 +104,14 @@ def _states(facts: Facts, wanted: int) -> tuple[stopping.Outlook, ...]:
     return stopping.outlooks(facts.trials, facts.study, choices, scale, wanted=wanted)
 
 
-def _more(state: stopping.Outlook, *, planned: bool) -> MoreTrials:
+def _more(compared: str | None, state: stopping.Outlook, *, planned: bool) -> MoreTrials:
     gain, worth = state.gain, state.error
     if worth is None and state.best is not None:
         worth = abs(state.best) * _SHARE
     found = MoreTrials(
-        choice=state.choice, more=state.more, planned=planned, ended=state.ended, completed=state.completed,
-        least_ended=LEAST_TRIALS, least_completed=LEAST_SCORES, worth=worth, measured=state.error is not None,
+        compared=compared, choice=state.choice, more=state.more, planned=planned, ended=state.ended,
+        completed=state.completed, least_ended=LEAST_TRIALS, least_completed=LEAST_SCORES, worth=worth,
+        measured=state.error is not None,
     )  # fmt: skip
     if gain is None or worth is None:
         return found

@@ -26,7 +26,7 @@ from sweep.config import defaults, interpolations
 from sweep.config.composed import Composed, Tree
 from sweep.config.folders import conf_dir
 from sweep.config.names import OptimizerName
-from sweep.config.parse import PACKAGE_LINE, is_key, section
+from sweep.config.parse import PACKAGE_LINE, is_key, list_hint, mapping_hint, section
 from sweep.config.yamlfile import DEEPEST, UNREADABLE, hazard
 from sweep.errors import Fault, UserError, closest, first_line, shortened
 
@@ -324,7 +324,8 @@ def _composing(error: HydraException | OmegaConfBaseException) -> Fault:
     if isinstance(cause, ConfigIndexError):
         name = str(key).partition("[")[0]
         return Fault(str(key), f"is an element of a list, which is given as a whole: {name}=[…]", COMMAND_LINE)
-    shape = "a list, such as [first,second]" if kind is list else "a mapping, such as {name: value}"
+    a_list = f"a list{list_hint(str(key)) or ', such as [first,second]'}"
+    shape = a_list if kind is list else f"a mapping{mapping_hint(str(key))}"
     return Fault(str(key), f"must be {shape}", COMMAND_LINE if "override" in str(error) else "")
 
 

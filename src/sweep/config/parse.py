@@ -31,6 +31,8 @@ _FINITE = "a finite number"  # its rule for NaN and infinity; a union's other ru
 _PLAIN = re.compile(r"[A-Za-z_][\w./-]*")  # a text that Hydra reads as a text without quotes
 _OF_NUMBERS = ("int_type", "float_type")
 _KINDS = {"tuple_type": "a list", "dict_type": "a mapping", "model_type": "a mapping"}  # YAML's words for JSON's
+_EXAMPLE = re.compile(r"\[?\{[^{}]*\}\]?")  # a mapping, or a list of one, in the description of a key
+_FEW = 6  # keys of a section that are all shown with how to type them
 
 
 def parse(tree: Mapping[str, Any], origin: Origin) -> tuple[Config, list[Fault]]:
@@ -143,7 +145,7 @@ def _faults(error: ValidationError, tree: Mapping[str, Any], origin: Origin) -> 
             members.add(path)
         values.setdefault(path, found["input"])
         rule = _SUBJECT.sub("", found["msg"]).removeprefix("be ").partition(" after validation")[0]
-        near[path] = near.get(path) or _nearest(found) or _in_brackets(path, found) or _without_quotes(found)
+        near[path] = near.get(path) or _hint(path, found)
         rules.setdefault(path, []).append(_KINDS.get(found["type"], rule) + element)
     for path in [one for one in members if any(other.startswith((f"{one}.", f"{one}[")) for other in rules)]:
         del rules[path]
@@ -167,6 +169,44 @@ def _inner(path: str, rest: tuple[int | str, ...], tree: Mapping[str, Any]) -> t
         else:
             left = True
     return path, element if places else "", left
+
+
+def mapping_hint(path: str) -> str:
+    """Return what to type for a key whose value is a mapping, or a list of mappings; empty where
+    `path` is no key."""
+    if not is_key(path):
+        return ""
+    if (owner := section(path)) is None:
+        example = _example(path) or "{NAME: VALUE}"
+        return f"; type {shlex.quote(f'{path}={example}')}"
+    names = [*_fields(owner)]
+    typed = " or ".join(f"{path}.{one}=VALUE" for one in names)
+    return f"; type {typed}" if len(names) <= _FEW else f"; {path} has: {', '.join(names)}"
+
+
+def list_hint(path: str) -> str:
+    """Return what to type for a key whose value is a list of mappings; empty for other lists."""
+    return mapping_hint(path) if is_key(path) and _example(path).startswith("[") else ""
+
+
+def _example(path: str) -> str:
+    """Return the value of a key that its description has as an example, or an empty text."""
+    parent, _, name = path.rpartition(".")
+    owner = section(parent) if parent else Config
+    described = _fields(owner)[name].description if owner else None
+    found = _EXAMPLE.search(described or "")
+    return found[0] if found else ""
+
+
+def _hint(path: str, found: ErrorDetails) -> str:
+    """Return what was probably meant, or what to type; empty where that is not known."""
+    match _KINDS.get(found["type"]):
+        case "a mapping":
+            return mapping_hint(path)
+        case "a list":
+            return _in_brackets(path, found) or list_hint(path)
+        case _:
+            return _nearest(found) or _without_quotes(found)
 
 
 def _nearest(found: ErrorDetails) -> str:
@@ -199,7 +239,7 @@ def _in_brackets(path: str, found: ErrorDetails) -> str:
     value = found["input"]
     parent, _, name = path.rpartition(".")
     owner = section(parent)
-    if found["type"] != "tuple_type" or not isinstance(value, str | int) or owner is None:
+    if not isinstance(value, str | int) or owner is None:
         return ""
     annotation: Any = _fields(owner)[name].annotation
     try:

@@ -15,6 +15,7 @@ from sweep.data.definition import definition
 from sweep.data.labels import LabelSpace
 from sweep.data.splits import Rows, Splits
 from sweep.data.token_limit import token_limit
+from sweep.errors import UserError, naming
 from sweep.provenance import Fingerprint
 from sweep.records import cache_files
 
@@ -143,7 +144,7 @@ def _batches(
 
 def _write(batches: Iterator[pa.RecordBatch], file: Path) -> None:
     first = next(batches)
-    with file.open("wb") as sink, pa.ipc.new_stream(sink, first.schema) as stream:
+    with naming(file), file.open("wb") as sink, pa.ipc.new_stream(sink, first.schema) as stream:
         stream.write_batch(first)
         for batch in batches:
             stream.write_batch(batch)

@@ -63,9 +63,9 @@ def choose(session: Session, trials: Sequence[TrialRecord]) -> list[Chosen]:
     leaders = {choice: _leader(session, ranked) for choice, ranked in groups.items()}
     first = _winner(session, leaders)
     order = sorted(leaders, key=lambda choice: choice != first)
-    store = session.store
+    store, compared = session.store, session.plan.config.study.compare_by
     return [
-        Chosen(*leaders[choice], store.final_dir if choice == first else store.choice_dir(choice), choice)
+        Chosen(*leaders[choice], store.final_dir if choice == first else store.choice_dir(choice), choice, compared)
         for choice in order
     ]
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from sweep.data.labels import LabelSpace
 from sweep.engine.metrics import certainty, probabilities
+from sweep.errors import naming
 from sweep.final.out_of_fold import OutOfFold
 from sweep.final.reading import Reading
 from sweep.records.final import FinalRecord
@@ -29,7 +30,7 @@ def write_predictions(path: Path, reading: Reading | OutOfFold, labels: LabelSpa
     if isinstance(reading, OutOfFold):
         places, folds = reading.places.tolist(), reading.folds.tolist()
     header = ["index", "text", *(["text_pair"] if rows.pairs else []), "label", "predicted", "confidence", "loss"]
-    with path.open("w", newline="", encoding="utf-8") as file:
+    with naming(path), path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow([*header, *(["fold"] if folds else [])])
         for index, text in enumerate(texts):
@@ -42,7 +43,7 @@ def write_confusion(path: Path, record: FinalRecord) -> None:
     """Write the confusion matrix; for multi-label a line of TN, FP, FN and TP for each label."""
     single = len(record.confusion[0]) == len(record.label_names) and len(record.confusion) == len(record.label_names)
     header = record.label_names if single else ("true_negative", "false_positive", "false_negative", "true_positive")
-    with path.open("w", newline="", encoding="utf-8") as file:
+    with naming(path), path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(["true \\ predicted" if single else "label", *header])
         writer.writerows([name, *row] for name, row in zip(record.label_names, record.confusion, strict=True))

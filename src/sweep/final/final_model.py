@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from sweep.data.splits import Rows
 from sweep.engine.evaluation import Predictions
-from sweep.errors import UserError
+from sweep.errors import UserError, naming
 from sweep.final.local_model import Listener, LocalModel, Saving, Training, TrainingEnd
 from sweep.final.watch import Watch
 from sweep.launch.launcher import Hosted
@@ -73,7 +73,7 @@ class _Files:
     def part(self, name: str, data: bytes) -> None:
         path = self.folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("ab") as file:
+        with naming(path), path.open("ab") as file:
             file.write(data)
 
 

@@ -37,19 +37,20 @@ class Chosen:
     """A trial to retrain, the folder of its final record, and the ranking over fresh seeds by
     which it was chosen.
 
-    `choice` is its compared value; None without `study.compare_by`.
+    `choice` is its value of the key `compared` (`study.compare_by`); both are None without one.
     """
 
     record: TrialRecord
     confirmation: Confirmation | None
     folder: Path
     choice: Scalar
+    compared: str | None = None
 
     @property
     def title(self) -> str:
         """Return the name of the trial in lines for the user."""
-        which = "" if self.choice is None else f"{self.choice}, "
-        return f"{which}trial {self.record.number}"
+        which = f" ({self.compared}={self.choice})" if self.compared else ""
+        return f"trial {self.record.number}{which}"
 
 
 @dataclass(slots=True)

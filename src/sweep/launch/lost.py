@@ -2,6 +2,15 @@
 
 from __future__ import annotations
 
+from sweep.errors import disk_failure, shortened
+
+# Parts of Ray's messages on an actor that died.
+_SIGNS = {
+    "node has died": "its node is gone", "low on memory": "its memory ran out",
+    "has died": "its process was killed or crashed", "connection error": "its process was killed or crashed",
+    "is unavailable": "it does not answer any more", "cannot be reconstructed": "its node is gone",
+}  # fmt: skip
+
 
 class WorkerLostError(Exception):
     """The worker that hosted an object has died, or was told to end."""
@@ -23,7 +32,17 @@ class RemoteTraceback(Exception):
 
 def raise_remote(error: BaseException, trace: str, host: str) -> None:
     """Raise the error of a worker on `host`, with its traceback there as the cause. A file that it
-    names is said to be on that host."""
-    if isinstance(error, OSError) and error.filename is not None:
-        error.filename = f"{error.filename} on {host}"
+    names, or that a disk had no room for, is said to be on that host."""
+    if isinstance(error, OSError) and (error.filename is not None or disk_failure(error)):
+        error.filename = f"{error.filename or 'a file'} on {host}"
     raise error from RemoteTraceback(trace)
+
+
+def why_it_died(error: Exception) -> str:
+    """Return why an actor is gone, in a few words."""
+    text = " ".join(str(error).split())
+    for sign, why in _SIGNS.items():
+        if sign in text:
+            return why
+    last = str(error).strip().splitlines()[-1:] or [""]
+    return f"its process ended: {shortened(last[0].strip(), 200)}"

@@ -17,17 +17,22 @@ from typing import Any
 from sweep.config.schema import Config
 from sweep.config.secrets import secret_names, shown
 from sweep.config.section import Section
-from sweep.errors import UserError, first_line
+from sweep.engine.host_memory import host_limit
+from sweep.errors import UserError
 from sweep.launch.code import PACKAGE, stage
+from sweep.launch.head_address import NO_HEAD, check_head
 from sweep.launch.left_over import clear_left_over
 
 _FOLDER = "sweep-ray-"
 _SHORT = "/tmp"
 _STORE = 500 * 2**20  # bytes of shared memory for what travels
+_WORKER = 600 * 2**20  # bytes of a worker that has imported PyTorch and transformers: the least that it takes
 _LOOPBACK = "127.0.0.2"  # Ray replaces 127.0.0.1 by the machine's own address
 _OF_HUB = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")  # with which workers read gated models
+_OF_RAY = ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")  # with which Ray's own processes talk to each other
 # A busy machine starts a worker in minutes; Ray would let workers yield to every other process.
 _OF_WORKERS = {"RAY_worker_register_timeout_seconds": "600", "RAY_worker_niceness": "0"}
+_TRIES = "RAY_gcs_server_port_wait_time_s"  # how often Ray tries to talk to a head: half a minute each time
 _PASSED_ON = ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE", "TRANSFORMERS_OFFLINE")
 
 
@@ -48,6 +53,7 @@ class Cluster:
 
     head: tuple[str, int]  # address and port
     local: bool
+    id: str = ""
 
     def nodes(self) -> list[Node] | None:
         """Return the nodes that are alive; None where the head does not say."""
@@ -66,6 +72,17 @@ class Cluster:
             )
             for node in found if node["Alive"]
         ]  # fmt: skip
+
+    def is_back(self) -> bool:
+        """Return whether the head that answers is that of this cluster. One that was started again
+        has another cluster, and Ray aborts a process that asks it for the nodes of this one."""
+        from ray._raylet import GcsClient  # type: ignore[attr-defined]
+
+        try:
+            found: str = GcsClient(address=":".join(map(str, self.head))).cluster_id.hex()
+        except Exception:  # it goes again; Ray raises errors of many kinds
+            return False
+        return found == self.id
 
     def reachable(self) -> bool:
         """Return whether the head can be reached."""
@@ -104,7 +121,8 @@ def connected(config: Config, own: Sequence[str]) -> Iterator[Cluster]:
             signal.signal(signal.SIGTERM, handler)  # Ray puts its own in its place
             ray.util.register_serializer(Config, serializer=_Sent(), deserializer=_received)
             host, _, port = ray.get_runtime_context().gcs_address.rpartition(":")
-            yield Cluster((host, int(port)), config.launcher.name == "local")
+            node: Any = ray._private.worker._global_node
+            yield Cluster((host, int(port)), config.launcher.name == "local", node.cluster_id.hex())
         finally:
             with suppress(Exception):
                 ray.shutdown()
@@ -127,6 +145,7 @@ def _start(config: Config, folder: Path) -> None:
     if gpus and workers > gpus:
         rule = f"is {workers}, but this machine has {gpus} GPU{'s' if gpus > 1 else ''}, and each worker takes one"
         raise UserError.of("launcher.workers", rule)
+    check_room(workers)
     paths = filter(None, (str(PACKAGE.parent), os.environ.get("PYTHONPATH")))
     try:
         with _environment(PYTHONPATH=os.pathsep.join(paths), **_OF_WORKERS), _hangups_ignored():
@@ -138,6 +157,17 @@ def _start(config: Config, folder: Path) -> None:
     except Exception as error:
         rule = f"is local, but Ray cannot be started here: {_in_one_line(str(error))}"
         raise UserError.of("launcher", f"{rule}; launcher=inline trains in this process, without Ray") from None
+
+
+def check_room(workers: int) -> None:
+    """Raise UserError where this machine's memory cannot hold so many workers, even without a
+    model."""
+    part = host_limit(workers=workers)
+    if workers > 1 and part.bytes < _WORKER:
+        takes = f"a worker takes {_WORKER // 2**20} MiB of memory without its model"
+        rule = f"is {workers}, but {takes}, and {part.source} {part.bytes // 2**20} MiB"
+        most = max(part.bytes * workers // _WORKER, 1)
+        raise UserError.of("launcher.workers", f"{rule}; use at most {most}")
 
 
 @contextmanager
@@ -171,7 +201,7 @@ def _join(config: Config, folder: Path, own: Sequence[str]) -> None:
     import ray
 
     address = str(config.launcher.address)
-    _check_reachable(address)
+    check_head(address)
     code = folder / "code"
     code.mkdir()
     stage(code, own)
@@ -180,32 +210,30 @@ def _join(config: Config, folder: Path, own: Sequence[str]) -> None:
     if config.launcher.node_ip_address is not None:
         options["_node_ip_address"] = config.launcher.node_ip_address
     try:
-        ray.init(
-            address=address, log_to_driver=False, logging_level=logging.ERROR,
-            runtime_env={"working_dir": str(code), "env_vars": passed_on}, **options,
-        )  # fmt: skip
+        with _environment(**{_TRIES: os.environ.get(_TRIES, "2")}):
+            ray.init(
+                address=address, log_to_driver=False, logging_level=logging.ERROR,
+                runtime_env={"working_dir": str(code), "env_vars": passed_on}, **options,
+            )  # fmt: skip
     except Exception as error:
-        raise UserError.of("launcher.address", f"is {address}, {_why(error)}") from None
+        raise UserError.of("launcher.address", f"is {address}, {_why(error, address)}") from None
 
 
-def _check_reachable(address: str) -> None:
-    host, _, port = address.rpartition(":")
-    try:
-        socket.create_connection((host, int(port)), timeout=5.0).close()
-    except OSError as error:
-        rule = f"is {address}, but nothing answers there: {error.strerror or error}"
-        raise UserError.of("launcher.address", f"{rule}; start the head with: ray start --head --port={port}") from None
-
-
-def _why(error: Exception) -> str:
-    """Return why a cluster cannot be joined, in words."""
-    text = str(error)
+def _why(error: Exception, address: str) -> str:
+    """Return why a cluster cannot be joined, in words. Ray's reason may be the cause of an error
+    that only names the address."""
+    text = str(error) if error.__cause__ is None else f"{error}: {error.__cause__}"
     if "Version mismatch" in text or "version mismatch" in text:
         ours = f"Ray {importlib.metadata.version('ray')}"
         return f"but it runs other versions of Ray or Python than this process ({ours}): {_in_one_line(text)}"
+    if "auth_token" in text:  # the file that Ray names in each of its messages on tokens
+        rule = "but its token is not the one that this process has, or has none of: copy ~/.ray/auth_token"
+        return f"{rule} from the head's machine, and set RAY_AUTH_MODE=token (docs/scaling.md)"
+    if "Failed to connect to GCS" in text:
+        return NO_HEAD
     if "node_ip_address" in text or "Can't find" in text or "No node" in text or "raylet" in text.lower():
         rule = "but no Ray node of that cluster runs on this machine; start one without workers"
-        return f"{rule}: ray start --address=HOST:PORT --num-cpus=0 --num-gpus=0 ({first_line(error)})"
+        return f"{rule}: ray start --address={address} --num-cpus=0 --num-gpus=0 ({_in_one_line(text)})"
     return f"which cannot be joined: {_in_one_line(text)}"
 
 
@@ -240,8 +268,8 @@ def _received(state: Any) -> Config:
 @contextmanager
 def _without_secrets() -> Iterator[None]:
     """Take keys and passwords out of the environment that Ray's processes inherit, while they are
-    started; those of the hub, by which workers read models, stay."""
-    with _environment(**{name: None for name in secret_names(os.environ) if name not in _OF_HUB}):
+    started; those of Ray, and of the hub, by which workers read models, stay."""
+    with _environment(**{name: None for name in secret_names(os.environ) if name not in (*_OF_HUB, *_OF_RAY)}):
         yield
 
 

@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from sweep.data.splits import Splits
-from sweep.errors import Fault, UserError, first_line, shortened
+from sweep.errors import UserError, first_line
 from sweep.launch.actor import Actor, Refusal, Spec
-from sweep.launch.lost import raise_remote
+from sweep.launch.lost import raise_remote, why_it_died
 from sweep.launch.messages import Batch, Done, Ended, Files, Reply, Saved
+from sweep.launch.no_worker import no_worker
 from sweep.launch.ray_cluster import Cluster, Node
 from sweep.launch.shape import Shape
 from sweep.launch.team import Brought, Event, Heard, Joined, Lost, Member, Severed
@@ -27,13 +28,6 @@ _COMING = 60.0  # seconds in which the process of a worker that was placed is ex
 _LOSSES = 3  # in a row, without a word from the worker, until its place is given up
 _REST = 120.0  # seconds, at most, until a node whose worker was told to end is given another
 _CALL = 5.0  # seconds between two calls to an idle worker: whether it still lives
-
-# Parts of Ray's messages on an actor that died.
-_SIGNS = {
-    "node has died": "its node is gone", "low on memory": "its memory ran out",
-    "has died": "its process was killed or crashed", "connection error": "its process was killed or crashed",
-    "is unavailable": "it does not answer any more",
-}  # fmt: skip
 
 Place = tuple[str, int]  # the id of a node, and a number
 
@@ -82,6 +76,8 @@ class RayTeam:
     _alone_since: float = field(default_factory=time.monotonic)
     _nodes: list[Node] = field(default_factory=list)
     _sent: Any = None  # the reference to the rows
+    _away: bool = False  # the head did not answer the last look
+    _severed: bool = False  # nothing is asked of the cluster any more
 
     @property
     def expected(self) -> int:
@@ -129,7 +125,7 @@ class RayTeam:
             first, _ = ray.wait(waited, num_returns=1, timeout=min(timeout, _LOOK))
             return ray.wait(waited, num_returns=len(waited), timeout=0)[0] if first else []
         except (OSError, RaySystemError) as error:  # the pipe to Ray's process on this machine is broken
-            self._ready.append(Severed(f"Ray's process on this machine (the raylet) has ended: {first_line(error)}"))
+            self._sever(f"Ray's process on this machine (the raylet) has ended: {first_line(error)}")
             time.sleep(min(timeout, 0.1))
             return []
 
@@ -146,8 +142,9 @@ class RayTeam:
         import ray
         from ray.exceptions import RayError
 
-        closing = [seat.actor.close.remote() for seat in self._seats.values() if seat.member is not None]
-        if closing and self.cluster.reachable():
+        if self._severed or not self.cluster.reachable():
+            return
+        if closing := [seat.actor.close.remote() for seat in self._seats.values() if seat.member is not None]:
             with suppress(OSError, RayError):  # the raylet has ended
                 ray.wait(closing, num_returns=len(closing), timeout=2.0)
                 for seat in self._seats.values():
@@ -159,12 +156,10 @@ class RayTeam:
         if now - self._looked < _LOOK:
             return
         self._looked = now
-        nodes = self.cluster.nodes() if self.cluster.reachable() else None
+        nodes = self._known_nodes()
         if nodes is None:
             if now - self._head_seen > _CUT_OFF:
-                self._ready.append(
-                    Severed(f"the head of the Ray cluster at {':'.join(map(str, self.cluster.head))} is gone")
-                )
+                self._sever(f"the head of the Ray cluster at {':'.join(map(str, self.cluster.head))} is gone")
             return
         self._head_seen = now
         self._nodes = nodes
@@ -178,6 +173,21 @@ class RayTeam:
                 full = self.shape.only is not None and len(self._seats) >= self.shape.only
                 if place not in self._seats and now >= self._closed.get(place, 0.0) and not full:
                     self._place(node, place)
+
+    def _known_nodes(self) -> list[Node] | None:
+        """Return the nodes; None while the head is away, and where another cluster has taken its
+        place."""
+        if self._severed or not self.cluster.reachable():
+            self._away = True
+            return None
+        if self._away and not self.cluster.is_back():
+            return None
+        self._away = False
+        return self.cluster.nodes()
+
+    def _sever(self, why: str) -> None:
+        self._severed = True
+        self._ready.append(Severed(why))
 
     def _call_idle(self, now: float) -> None:
         """Find out whether idle workers live: no answer of theirs is awaited that would tell."""
@@ -231,7 +241,7 @@ class RayTeam:
             try:
                 ray.get(reference)
             except RayError as error:
-                self._lose(called, _why(error))
+                self._lose(called, why_it_died(error))
             return
         if (seat := self._pending.pop(reference, None)) is None:
             return
@@ -243,7 +253,7 @@ class RayTeam:
                 raise_remote(cause, str(error), seat.host)
             self._refuse(seat, (f"{type(cause).__name__}: {first_line(cause)}",))
         except RayError as error:
-            self._lose(seat, _why(error))
+            self._lose(seat, why_it_died(error))
 
     def _bring(self, reference: Any) -> None:
         """Pass on a snapshot, unless its worker died before it was fetched."""
@@ -274,7 +284,7 @@ class RayTeam:
         try:
             last = replace(batch.messages[-1], data=ray.get(reference))
         except RayError as error:
-            self._lose(seat, _why(error))
+            self._lose(seat, why_it_died(error))
         else:
             self._deliver(seat, replace(batch, messages=(*batch.messages[:-1], last)))
 
@@ -284,6 +294,7 @@ class RayTeam:
         elif isinstance(found, Refusal):
             self._refuse(seat, found.reasons)
         else:
+            self.refused.pop(seat.host, None)  # it was mended
             seat.member = Member(self._name(seat.host), found)
             self.members.append(seat.member)
             self._of[seat.member] = seat
@@ -368,32 +379,10 @@ class RayTeam:
             self._alone_since = now
             return
         if self._hopeless() or now - self._alone_since > self.wait:
-            raise UserError(self._faults())
+            waiting = {seat.host for seat in self._seats.values()}
+            raise UserError(no_worker(self.cluster.head, self.shape, self._nodes, self.refused, waiting, self.wait))
 
     def _hopeless(self) -> bool:
         """Return whether no worker can come: no node joins a local cluster."""
         places = [(node.id, index) for node in self._nodes for index in range(self.shape.workers(node))]
         return self.cluster.local and bool(places) and all(self._closed.get(one) == float("inf") for one in places)
-
-    def _faults(self) -> list[Fault]:
-        """Return why there is no worker: refusals, or what those that were placed wait for."""
-        refused = [f"the worker on {host} is not used: {'; '.join(why)}" for host, why in self.refused.items()]
-        takes = "a GPU" if self.shape.gpu else f"{self.shape.cpus or 'all'} CPU cores of a node"
-        late = f"no worker came for {self.wait:g} s (launcher.wait)"
-        if self._seats:
-            hosts = ", ".join(sorted({seat.host for seat in self._seats.values()}))
-            refused.append(f"{late}: one that takes {takes} waits for room, or for Ray to start it, on {hosts}")
-        elif not refused:
-            nodes = [f"{node.host} ({node.cpus} CPU cores, {node.gpus} GPUs)" for node in self._nodes]
-            refused.append(f"{late}: each takes {takes}, and the cluster has: {', '.join(nodes) or 'no node'}")
-        return [Fault("launcher", each) for each in refused]
-
-
-def _why(error: Exception) -> str:
-    """Return why an actor is gone, in a few words."""
-    text = " ".join(str(error).split())
-    for sign, why in _SIGNS.items():
-        if sign in text:
-            return why
-    last = str(error).strip().splitlines()[-1:] or [""]
-    return f"its process ended: {shortened(last[0].strip(), 200)}"

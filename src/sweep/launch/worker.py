@@ -17,7 +17,7 @@ from typing import Any
 
 from sweep.engine import memory
 from sweep.engine.protocol import Engine
-from sweep.errors import first_line
+from sweep.errors import first_line, naming
 from sweep.launch.kept_snapshots import kept_key, kept_snapshots
 from sweep.launch.messages import (
     Answer,
@@ -194,10 +194,13 @@ def packed(folder: Path) -> bytes:
 
 
 def unpack(data: bytes, folder: Path) -> None:
-    """Write the adapters of a `packed` folder to another one, in place of those that are there."""
+    """Write the adapters of a `packed` folder to another one, in place of those that are there.
+
+    Raises OSError that names a file or folder of it.
+    """
     fresh = folder / f"{KEPT[0]}.new"
     shutil.rmtree(fresh, ignore_errors=True)
-    with tarfile.open(fileobj=io.BytesIO(data)) as tar:
+    with naming(fresh), tarfile.open(fileobj=io.BytesIO(data)) as tar:
         tar.extractall(fresh, filter="data")
     for name in KEPT:
         if (fresh / name).is_dir():

@@ -104,11 +104,11 @@ def save(
     with _system_errors(folder):
         _save_weights(model, manifest, folder)
         _cutting_at(longest, tokenizer).save_pretrained(folder)
-    manifests.write(manifest, folder)
-    padding = "'max_length'" if padded_in_full(tokenizer) else "True"
-    made = card(shown(config), manifest, metrics or {}, refit, padding=padding)
-    (folder / "README.md").write_text(str(made), encoding="utf-8")
-    open_to_others(folder, manifests.FILE)
+        manifests.write(manifest, folder)
+        padding = "'max_length'" if padded_in_full(tokenizer) else "True"
+        made = card(shown(config), manifest, metrics or {}, refit, padding=padding)
+        (folder / "README.md").write_text(str(made), encoding="utf-8")
+        open_to_others(folder, manifests.FILE)
 
 
 def load(

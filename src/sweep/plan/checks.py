@@ -126,7 +126,8 @@ def _launcher(config: Config) -> Iterator[tuple[str, str]]:
     for key, name in of.items():
         value = getattr(launcher, key)
         if value is not None and launcher.name != name:
-            yield f"launcher.{key}", f"is {value}, but counts only with launcher={name}, and that is {launcher.name}"
+            rule = f"is {value}, but counts only with launcher={name}, and that is {launcher.name}"
+            yield f"launcher.{key}", f"{rule}; type launcher={name}, or launcher.{key}=null"
     if launcher.name == "inline":
         return
     if find_spec("ray") is None:

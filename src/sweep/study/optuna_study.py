@@ -85,7 +85,7 @@ class OptunaStudy:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         logging.getLogger("optuna.storages").setLevel(logging.ERROR)  # `Retries` tells of a server that is away
         address = config.storage or own_address(store)
-        name = shown_storage(config)
+        name = shown_storage(config, store)
         retries = Retries(lambda error: f"{name} does not answer: {reason(error, address)}", say, stop or StopFlag())
         try:
             # The address of a new study may be wrong; the server of one that goes on restarts at most.

@@ -53,7 +53,7 @@ def search(session: Session) -> list[TrialRecord]:
     point stops the study: its trials are recorded as crashed, and are retried when the study is
     resumed; after a failure of the disk or the storage they go on.
     """
-    with session.view, storage_errors(session.plan.config.study):
+    with session.view, storage_errors(session.plan.config.study, session.store):
         plan, view = session.plan, session.view
         warm = warm_start(plan, session.store, view.say)
         opened = OptunaStudy.open(

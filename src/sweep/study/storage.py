@@ -17,7 +17,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, NoSuchModu
 
 from sweep.config.schema import StudyConfig
 from sweep.config.secrets import MASK, scrub
-from sweep.errors import KEPT, UserError, first_line
+from sweep.errors import KEPT, UserError, first_line, to_mend
 from sweep.records.store import Store
 from sweep.study.tables import create_tables
 
@@ -141,9 +141,9 @@ def shown_address(address: str) -> str:
     return scrub(_without_password(address, address))
 
 
-def shown_storage(config: StudyConfig) -> str:
+def shown_storage(config: StudyConfig, store: Store) -> str:
     """Return the name of a study's storage in messages."""
-    return shown_address(config.storage) if config.storage else "SQLite in run_dir"
+    return shown_address(config.storage) if config.storage else f"SQLite in {own_file(store)}"
 
 
 def reason(error: BaseException, address: str) -> str:
@@ -175,14 +175,15 @@ def _parsed(address: str) -> URL | None:
 
 
 @contextmanager
-def storage_errors(config: StudyConfig) -> Iterator[None]:
+def storage_errors(config: StudyConfig, store: Store) -> Iterator[None]:
     """Turn an error of the storage within the context, such as a full disk or a lost server, into
     UserError."""
-    name = shown_storage(config)
+    name = shown_storage(config, store)
     try:
         yield
     except optuna.exceptions.StorageInternalError as error:
-        rule = f"{name} failed: {reason(error, config.storage or '')}. {KEPT}"
+        failure = reason(error, config.storage or "")
+        rule = f"{name} failed: {failure}. {to_mend(failure)}{KEPT}"
         raise UserError.of("study.storage", rule) from error
     except optuna.exceptions.UpdateFinishedTrialError as error:
         rule = f"{name} holds a trial that another process has ended: {first_line(error)}"

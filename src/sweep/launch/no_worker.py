@@ -1,0 +1,36 @@
+"""Why a study has no worker, and what to do about it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+
+from sweep.errors import Fault
+from sweep.launch.ray_cluster import Node
+from sweep.launch.shape import Shape
+
+
+def no_worker(
+    head: tuple[str, int], shape: Shape, nodes: Sequence[Node], refused: Mapping[str, Sequence[str]],
+    waiting: Collection[str], wait: float,
+) -> list[Fault]:  # fmt: skip
+    """Return the faults of a cluster that has had no worker for `wait` seconds: why each host in
+    `refused` is not used, and what those that were placed on the hosts `waiting` wait for."""
+    rules = [f"the worker on {host} is not used: {'; '.join(why)}" for host, why in refused.items()]
+    takes = "a GPU" if shape.gpu else f"{shape.cpus or 'all'} CPU cores of a node"
+    late = f"no worker came for {wait:g} s (launcher.wait)"
+    if waiting:
+        waits = f"one that takes {takes} waits for room, or for Ray to start it, on {', '.join(sorted(waiting))}"
+        rules.append(f"{late}: {waits}; end what else runs there, or set a longer launcher.wait")
+    elif not rules:
+        there = [f"{node.host} (CPU cores: {node.cpus}, GPUs: {node.gpus})" for node in nodes]
+        has = f"each takes {takes}, and the cluster has: {', '.join(there) or 'no node'}"
+        rules.append(f"{late}: {has}; {_way_out(head, shape, nodes)}")
+    return [Fault("launcher", rule) for rule in rules]
+
+
+def _way_out(head: tuple[str, int], shape: Shape, nodes: Sequence[Node]) -> str:
+    """Return what to type where no node can have a worker."""
+    most, add = max((node.cpus for node in nodes), default=0), f"add a node: ray start --address={head[0]}:{head[1]}"
+    if shape.gpu:
+        return f"{add}, on a machine with a GPU, or use trainer.device=cpu"
+    return f"use launcher.cpus_per_worker={most}" if shape.cpus and most else add
