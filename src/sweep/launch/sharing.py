@@ -32,9 +32,9 @@ class Load:
 def may_have(load: Load, loads: Collection[Load], *, coming: int, points: int | None, at_once: int | None) -> bool:
     """Return whether a worker that asks may be given a trial now, if the study has one.
 
-    Beyond its share of the `points` that are left and run, a worker waits for hungry ones that hold
-    less. The study lets no more than `at_once` of them run at once on all workers together; None is
-    no limit. `coming` workers are about to ask for their first trial.
+    Beyond its share of the `points` that are left and run, a worker waits for hungry ones that
+    hold less. The study lets no more than `at_once` of them run at once on all workers together;
+    None is no limit. `coming` workers are about to ask for their first trial.
     """
     if load.held == 0:
         return True

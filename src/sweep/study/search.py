@@ -170,9 +170,9 @@ class _Loop:
         return self.concurrency.at_once(len(self.waiting))
 
     def _next(self) -> TrialPlan | None:
-        """Return the trial for a free slot, or None where there is none at present. Without one the
-        study is looked at again only after an evaluation or the end of a trial: engines with a free
-        slot ask at every step."""
+        """Return the trial for a free slot, or None where there is none at present. Without one
+        the study is looked at again only after an evaluation or the end of a trial: engines with a
+        free slot ask at every step."""
         plan = None if self.idle else self._found()
         self.idle = plan is None
         return plan
