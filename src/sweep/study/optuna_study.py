@@ -28,7 +28,7 @@ from sweep.search.pruners import pruner, trials_of_each
 from sweep.search.ranks import report
 from sweep.search.samplers import PLACE, grid_point, sampler
 from sweep.search.warm import WarmSampler, finished_trials, of_choice
-from sweep.study.attributes import LOSSES, LOST_AT, PROMOTIONS, STOPPED_AT, attributes, lost_alone
+from sweep.study.attributes import LOSSES, LOST_AT, NOTED, PROMOTIONS, attributes, lost_alone, noted_decision
 from sweep.study.known_trials import KnownTrials
 from sweep.study.losses import Losses
 from sweep.study.owner import claim
@@ -308,9 +308,10 @@ class OptunaStudy:
         """
 
         # Decided before what is repeated: Optuna's trial keeps what a transaction that failed has set.
+        before = trial.user_attrs
         news = {
             name: value for name, value in ((SCHEDULE, schedule), (RATES, rates))
-            if self.promotes and value is not None and name not in trial.user_attrs
+            if self.promotes and value is not None and name not in before
         }  # fmt: skip
 
         def reported() -> Decision:
@@ -327,10 +328,17 @@ class OptunaStudy:
                 return Decision.GO_ON
             decided = decision(trial, step, warm=warm, savable=savable)
             if decided is not Decision.GO_ON:
-                trial.set_user_attr(STOPPED_AT if decided is Decision.STOP else PAUSED_AT, step)
+                trial.set_user_attr(NOTED[decided], step)
+            elif before.get(PAUSED_AT):  # the trial took another course than the one that was paused
+                trial.set_user_attr(PAUSED_AT, 0)
             return decided
 
-        return self._write(reported)
+        def noted() -> Decision | None:
+            # Some pruners note what a trial has passed, and answer otherwise when they are asked again.
+            found = noted_decision(self.storage.get_trial(trial._trial_id).user_attrs, step)
+            return found if found not in (Decision.GO_ON, noted_decision(before, step)) else None
+
+        return self._write(reported, already=noted)
 
     @property
     def promotes(self) -> bool:
