@@ -67,8 +67,8 @@ class Recovery:
         found = [(stopped, frozen) for trial, frozen in left if (stopped := self._stopped(trial, frozen, killed))]
         waiting: list[Stopped] = []
         for stopped, frozen in found:
-            if is_paused(frozen) and (record := store.pause(stopped.number) or self._paused_record(stopped, frozen)):
-                self.paused.recover(stopped, record)
+            if is_paused(frozen) and (paused := store.pause(stopped.number) or self._paused_record(stopped, frozen)):
+                self.paused.recover(stopped, paused)
             else:
                 store.forget_pause(stopped.number)
                 waiting.append(stopped)
