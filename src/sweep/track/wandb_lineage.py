@@ -24,9 +24,9 @@ _HUB_DATASET = "https://huggingface.co/datasets"
 class Lineage:
     """Declares the data of a study as an input of its runs, beside them: no training waits.
 
-    `data` None declares nothing. The first failure costs one line, and the end of it; not where the
-    client's process has ended meanwhile, since a run that goes on in a new one declares its data
-    again. `restarts` returns how many were started in its place.
+    `data` None declares nothing. The first failure costs one line, and the end of it; not where
+    the client's process has ended meanwhile, since a run that goes on in a new one declares its
+    data again. `restarts` returns how many were started in its place.
     """
 
     def __init__(self, data: DataState | None, tell: Say, restarts: Callable[[], int]) -> None:
