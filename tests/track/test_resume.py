@@ -20,7 +20,7 @@ from sweep.track.mlflow_tracker import MlflowSettings, MlflowTracker, _sqlite
 from sweep.track.open import open_tracker
 from sweep.track.service import abandon
 from sweep.track.tensorboard_tracker import TensorboardSettings, TensorboardTracker, written_steps
-from sweep.track.tracker import PAUSED, PUT_AWAY, Alert, CutRun, Ending, JobType, Run, StoppedRun, Tracker, go_on
+from sweep.track.tracker import PAUSED, PUT_AWAY, Alert, Ending, JobType, Run, StoppedRun, Tracker, go_on
 from sweep.track.wandb_run import WandbRun
 from sweep.track.wandb_tracker import WandbTracker
 from wandb_mock import MockServer
@@ -411,19 +411,3 @@ def test_an_alert_is_sent_by_a_new_process_of_the_client(logged_in, make_config,
     run.finish(Ending("completed"))
     tracker.close()
     assert [alert.title for alert in logged_in.backend.alerts] == ["study: a new best trial"]
-
-
-def test_a_run_whose_end_is_sent_again_has_each_tag_once(logged_in, make_config, make_trial, run_dir):
-    config = make_config()
-    tracker = open_tracker(config, run_dir)
-    run = opened(tracker, make_trial(config))
-    log(run, ROWS)
-    run.finish(Ending("completed"))
-    tracker.close()
-    (run_dir / ".open_runs" / run.id).touch()  # the process was killed before it deleted the note
-    again = open_tracker(config, run_dir)
-    assert again.left_open(run.address)
-    assert again.complete(CutRun(JobType.TRIAL, run.address, 0, Ending("completed"), ROWS))
-    again.close()
-    (got,) = logged_in.backend.runs.values()
-    assert sorted(got.tags) == ["completed", "unit"] and rows_of(got) == ALL

@@ -175,8 +175,7 @@ class WandbRun:
                 self.client.summary["optuna/state"] = "RUNNING"
         elif self.job_type is JobType.TRIAL:
             kind = () if ending.code == 0 else ("failed",)
-            # A run that is ended once more, after a kill in its end, has these tags already.
-            self.client.tags = tuple(dict.fromkeys((*(self.client.tags or ()), ending.state, *kind)))
+            self.client.tags = (*(self.client.tags or ()), ending.state, *kind)
             self.client.summary["optuna/state"] = _OPTUNA_STATES.get(ending.state, "FAIL")
         self.client.summary.update({"state": ending.state, **clean(ending.summary or {})})
 
