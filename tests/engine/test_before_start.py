@@ -10,7 +10,7 @@ import torch
 from support.snapshots import Stopping, comparable
 from support.trials import make_plan
 from sweep.data.tokenise import TokenisedData
-from sweep.engine.before_start import failed_before_start, stopped_before_start
+from sweep.engine.before_start import failed_before_start, saved_cost, stopped_before_start
 from sweep.model.base_model_cache import BaseModelCache
 from sweep.records.cost import Cost
 from sweep.records.snapshot import Snapshot
@@ -37,10 +37,17 @@ def test_a_trial_that_was_put_away_keeps_its_evaluations_and_its_cost(data: Toke
     kept = replace(comparable(before), cost=replace(comparable(before).cost, flops=ended.cost.flops))
     assert comparable(ended) == kept  # the features were computed once, for all trials
     assert 0 < ended.cost.seconds <= before.cost.seconds
+    saved = saved_cost(away)
+    assert saved is not None and replace(saved, seconds=0.0, devices=()) == replace(
+        ended.cost, seconds=0.0, devices=(), peak_host_bytes=0
+    )
+    assert (saved.seconds, saved.devices) == (stopping.snapshots[-1].seconds, stopping.snapshots[-1].devices)
     failed = failed_before_start(away, FailureReason.OUT_OF_MEMORY, "no memory", CPU)
     assert isinstance(failed, Failed) and (failed.evals, failed.message) == (ended.evals, "no memory")
 
 
 def test_a_broken_snapshot_is_as_none() -> None:
-    ended = stopped_before_start(replace(PLAN, snapshot=Snapshot(b"")), lambda *_: Verdict.INTERRUPT, CPU)
+    broken = replace(PLAN, snapshot=Snapshot(b""))
+    ended = stopped_before_start(broken, lambda *_: Verdict.INTERRUPT, CPU)
     assert isinstance(ended, Failed) and ended.cost == Cost()
+    assert saved_cost(broken) is saved_cost(PLAN) is None

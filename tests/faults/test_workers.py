@@ -17,6 +17,7 @@ from support.postgres import Server, served
 pytest.importorskip("ray", reason="Ray is not installed: pip install 'sweep[ray]'")
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(7200)]
 
+HERE = ("launcher=local", "launcher.workers=1")
 TARGETS = (Kind.COORDINATOR, Kind.WORKER, Kind.WORKER, Kind.RAYLET, Kind.HEAD)
 
 
@@ -43,8 +44,21 @@ def server() -> Iterator[Server]:
 @pytest.mark.parametrize("seed", seeds(share=0.2))
 def test_many_kills_on_this_machine(run: Run, seed: int) -> None:
     study = STUDIES[seed % len(STUDIES)]
-    series = run(study, seed=seed, count=KILLS_A_SERIES, targets=TARGETS, more=("launcher=local", "launcher.workers=1"))
+    series = run(study, seed=seed, count=KILLS_A_SERIES, targets=TARGETS, more=HERE)
     assert not series.faults, series.report()
+
+
+@pytest.mark.parametrize("seed", seeds(share=0.05))
+def test_many_kills_on_this_machine_with_a_database(run: Run, server: Server, seed: int) -> None:
+    study, servers = STUDIES[(seed + 1) % len(STUDIES)], Database(server, server.database())
+    targets = (*TARGETS, Kind.DATABASE)
+    series = run(study, seed=seed, count=KILLS_A_SERIES // 2, targets=targets, servers=servers, more=HERE)
+    assert not series.faults, series.report()
+
+
+def test_the_service_of_wandb_is_killed(run: Run) -> None:
+    series = run(Study("lora"), seed=2, count=3, targets=(Kind.SERVICE,), more=HERE)
+    assert series.delivered and not series.faults, series.report()
 
 
 @pytest.mark.parametrize("seed", seeds(share=0.15))

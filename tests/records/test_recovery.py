@@ -135,10 +135,11 @@ def test_a_disk_that_became_read_only_is_kept_in_mind_elsewhere(
 
 
 def test_half_written_cache_files_are_deleted_after_a_day(tmp_path: Path) -> None:
-    (tmp_path / "features").mkdir()
-    old, new = tmp_path / "features" / "old.tmp", tmp_path / "features" / "new.tmp"
-    for file in (old, new):
-        file.write_text("half")
-    os.utime(old, (0, 0))
+    for folder in (tmp_path, tmp_path / "features", tmp_path / "kept" / "study" / "snapshots"):
+        folder.mkdir(parents=True, exist_ok=True)
+        old, new = folder / "old.tmp", folder / "new.tmp"
+        for file in (old, new):
+            file.write_text("half")
+        os.utime(old, (0, 0))
     clear_old(tmp_path)
-    assert (old.exists(), new.exists()) == (False, True)
+    assert [file.name for file in tmp_path.rglob("*.tmp")] == ["new.tmp"] * 3

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import optuna
 import pytest
+from optuna.storages import BaseStorage
 from optuna.trial import TrialState
 from sqlalchemy import Connection
 from sqlalchemy.exc import OperationalError
@@ -150,6 +151,27 @@ def test_a_report_that_is_repeated_is_whole(tmp_path: Path, monkeypatch: pytest.
     assert decided is Decision.PAUSE and told.intermediate_values == {1: 0.5}
     known = {name: told.user_attrs.get(name) for name in (SCHEDULE, RATES, EVALUATIONS, PAUSED_AT)}
     assert known == {SCHEDULE: 3, RATES: 0.01, EVALUATIONS: {"1": [0.25, None]}, PAUSED_AT: 1}
+
+
+def test_a_decision_whose_answer_was_lost_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Successive halving notes that a trial has passed a rung, and lets it go on when it is asked
+    again."""
+    usual, lost = optuna_study.transaction, list[int]()
+
+    @contextmanager
+    def answer_lost(storage: BaseStorage) -> Iterator[None]:
+        with usual(storage):
+            yield
+        if not lost:
+            lost.append(1)
+            raise OperationalError("COMMIT", None, Exception("the server is away"))
+
+    with opened(tmp_path, "study.pruner=successive_halving", "study.sampler=random", "study.n_trials=3") as study:
+        (better, _), (worse, _) = study.ask(), study.ask()
+        assert study.report(better, [0.75], 1, judged=True, warm=True) is Decision.GO_ON
+        monkeypatch.setattr(optuna_study, "transaction", answer_lost)
+        assert study.report(worse, [0.25], 1, judged=True, warm=True) is Decision.STOP
+    assert lost
 
 
 def test_a_grid_wants_no_more_trials_than_it_has_points(tmp_path: Path) -> None:

@@ -167,15 +167,21 @@ class KilledAtPause(ToyEngine):
 
 @pytest.mark.parametrize("saved", [False, True])
 def test_a_kill_between_the_decision_and_the_pause(tmp_path: Path, whole: Whole, saved: bool) -> None:
-    """The trial is paused; without a snapshot it begins anew when it is promoted."""
+    """The trial is paused; without a snapshot it goes on at once, and is paused there again."""
     engine = KilledAtPause()
     engine.saved = saved
     with pytest.raises(Killed):
         searched(tmp_path / "a", *OPTIONS, engine=engine)
-    records = searched(tmp_path / "a", *OPTIONS)
+    second = ToyEngine()
+    records = searched(tmp_path / "a", *OPTIONS, engine=second)
+    assert [plan.number for plan in second.trained][:2] == ([2, 3] if saved else [1, 2])
     assert [one.state for one in records] == [one.state for one in whole.records]
     assert [one.outcome.evals for one in records] == [one.outcome.evals for one in whole.records]
     assert [(one.pauses, one.promotions) for one in records] == [(one.pauses, one.promotions) for one in whole.records]
+    if not saved:
+        assert comparable(records) == comparable(whole.records)
+    elif isinstance(records[1].outcome, Pruned):
+        assert records[1].outcome.cost.steps == records[1].outcome.evals[-1].step
 
 
 def test_a_search_that_ends_early_keeps_its_paused_trials(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -20,7 +20,7 @@ from sweep.track.mlflow_tracker import MlflowSettings, MlflowTracker, _sqlite
 from sweep.track.open import open_tracker
 from sweep.track.service import abandon
 from sweep.track.tensorboard_tracker import TensorboardSettings, TensorboardTracker, written_steps
-from sweep.track.tracker import PAUSED, PUT_AWAY, Ending, JobType, Run, StoppedRun, Tracker, go_on
+from sweep.track.tracker import PAUSED, PUT_AWAY, Alert, Ending, JobType, Run, StoppedRun, Tracker, go_on
 from sweep.track.wandb_run import WandbRun
 from sweep.track.wandb_tracker import WandbTracker
 from wandb_mock import MockServer
@@ -371,3 +371,43 @@ def test_offline_runs_go_on_in_a_new_process_of_the_client(server, make_config, 
     sync(server, run_dir)
     (got,) = server.backend.runs.values()
     assert rows_of(got) == ALL and got.summary["best/step"] == 3 and "optuna/number" in got.summary
+
+
+@pytest.mark.parametrize("started", [False, True], ids=["before the run is started", "after it"])
+def test_a_run_starts_while_another_thread_starts_a_new_process_of_the_client(
+    logged_in, make_config, make_trial, run_dir, said, monkeypatch, started
+):
+    """The thread that ends another run has found out first that the former process is gone."""
+    config = make_config()
+    tracker = open_tracker(config, run_dir, say=said.append)
+    assert isinstance(tracker, WandbTracker)
+    usual = wandb.init
+
+    def init(**given: Any) -> wandb.Run:
+        monkeypatch.setattr(wandb, "init", usual)
+        run = usual(**given) if started else None
+        kill_service()
+        tracker._restart_if_gone()
+        if run is None:
+            raise BrokenPipeError
+        return run
+
+    monkeypatch.setattr(wandb, "init", init)
+    run = opened(tracker, make_trial(config))
+    log(run, ROWS)
+    run.finish(Ending("completed"))
+    tracker.close()
+    (got,) = logged_in.backend.runs.values()
+    assert rows_of(got) == ALL and got.state == "finished" and len(said) == 1
+
+
+def test_an_alert_is_sent_by_a_new_process_of_the_client(logged_in, make_config, make_trial, run_dir):
+    config = make_config(alerts=("best",))
+    tracker = open_tracker(config, run_dir)
+    run = opened(tracker, make_trial(config))
+    kill_service()
+    run.alert(Alert("best", "study: a new best trial", "trial 0"))
+    log(run, ROWS)
+    run.finish(Ending("completed"))
+    tracker.close()
+    assert [alert.title for alert in logged_in.backend.alerts] == ["study: a new best trial"]

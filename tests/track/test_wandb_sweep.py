@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import wandb
@@ -138,6 +139,30 @@ def test_every_run_uses_the_data_by_its_fingerprint(logged_in, locked, make_tria
     assert [entry.ref for entry in data.manifest.entries.values()] == ["sweep-data:f1"]
     assert sorted(run.name for run in data.used_by()) == ["tiny-0000", "tiny-0001"]
     assert said == []
+
+
+def test_a_process_of_the_client_that_ends_meanwhile_costs_no_lineage(
+    logged_in, locked, make_trial, run_dir, said, monkeypatch
+):
+    tracker = open_tracker(locked, run_dir, say=said.append)
+    usual = wandb.Run.use_artifact
+
+    def use_artifact(run: wandb.Run, *given: Any) -> Any:
+        monkeypatch.setattr(wandb.Run, "use_artifact", usual)
+        process = wandb.setup().assert_service()._proc
+        process._process.kill()
+        process._process.wait()
+        return usual(run, *given)
+
+    monkeypatch.setattr(wandb.Run, "use_artifact", use_artifact)
+    for number in (0, 1):
+        run = tracker.open(make_trial(locked, number))
+        run.log(1, {"train/loss": 1.0})
+        run.finish(Ending("completed"))
+    tracker.close()
+    (data,) = api_of(logged_in).artifact_versions("dataset", "mock/intents/rows.csv-data")
+    assert sorted(run.name for run in data.used_by()) == ["tiny-0000", "tiny-0001"]
+    assert len(said) == 1 and "a new one is started" in said[0]
 
 
 def test_other_rows_are_another_version(logged_in, store, locked, make_trial, run_dir):

@@ -4,6 +4,7 @@ its snapshot, where it has one."""
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -14,6 +15,7 @@ from sweep.engine.protocol import OnTrialStep
 from sweep.engine.snapshot import ENGINE, decode
 from sweep.engine.trial_state import TrialState
 from sweep.records.cost import Cost, unfinished_cost
+from sweep.records.device_time import DeviceTime
 from sweep.records.snapshot import BrokenSnapshotError
 from sweep.records.trial import FailureReason, Outcome, TrialPlan, Verdict
 
@@ -47,6 +49,21 @@ def cost_of_snapshot(state: TrialState, saved: Mapping[str, Any], device: torch.
     return _cost(state, saved, device)
 
 
+def saved_cost(trial: TrialPlan) -> Cost | None:
+    """Return the cost of a trial up to its snapshot, without the memory that it took. None where
+    it has no snapshot that can be read, or one of several folds."""
+    cpu = torch.device("cpu")
+    state, saved = _put_away(trial, lambda *_: Verdict.CONTINUE, cpu)
+    if not saved or trial.snapshot is None:
+        return None
+    *_, place = DeviceTime(), *trial.snapshot.devices
+    cost = _cost(state, saved, cpu)
+    return replace(
+        cost, device=place.device, host=place.host, worker=place.worker, peak_host_bytes=0, peak_device_bytes=0,
+        seconds=trial.snapshot.seconds, devices=trial.snapshot.devices,
+    )  # fmt: skip
+
+
 def _put_away(trial: TrialPlan, on_step: OnTrialStep, device: torch.device) -> tuple[TrialState, dict[str, Any]]:
     """Return the state of a trial that is not loaded, and all that its snapshot holds."""
     state = TrialState(
@@ -58,7 +75,7 @@ def _put_away(trial: TrialPlan, on_step: OnTrialStep, device: torch.device) -> t
         try:
             saved = decode(trial.snapshot, torch.device("cpu"))
             state.load_state_dict(saved["trial"])
-        except BrokenSnapshotError:  # told where the trial begins
+        except (BrokenSnapshotError, KeyError):  # told where the trial begins; folds have their own states
             saved = {}
     return state, saved
 

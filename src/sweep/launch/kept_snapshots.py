@@ -12,6 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from sweep.config.folders import cache_dir
+from sweep.records.recovery import clear_old
 from sweep.records.snapshots import Snapshots
 from sweep.records.trial import TrialPlan
 
@@ -41,10 +42,11 @@ def kept_key(plan: TrialPlan) -> str:
 
 def kept_snapshots(study: str) -> Snapshots:
     """Return the snapshots of a study's trainings on this machine, in the user's cache. Those of
-    any study that nobody wrote for a week are deleted.
+    any study that nobody wrote for a week are deleted, and what killed workers left incomplete.
 
     `study` is the id of the study's run directory.
     """
+    clear_old(cache_dir())
     folder = cache_dir() / "kept"
     for other in folder.glob("*/snapshots"):
         with suppress(OSError):

@@ -48,7 +48,7 @@ def clear_old(cache: Path) -> None:
 
     Files younger than a day stay, since another process may be writing them.
     """
-    for file in (*cache.glob("*/*.tmp"), *cache.glob("*.tmp")):
+    for file in (file for pattern in ("*.tmp", "*/*.tmp", "kept/*/snapshots/*.tmp") for file in cache.glob(pattern)):
         with suppress(OSError):
             if time.time() - file.stat().st_mtime > _DAY:
                 file.unlink()

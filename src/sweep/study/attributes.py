@@ -5,7 +5,7 @@ The second direction serves trials whose record was damaged.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from optuna.trial import FrozenTrial, TrialState
@@ -16,6 +16,7 @@ from sweep.config.secrets import scrub
 from sweep.records.cost import Cost
 from sweep.records.trial import Completed, EvalPoint, Failed, FailureReason, Outcome, Pruned, Step
 from sweep.search.constraints import OUTCOME
+from sweep.search.promotion import PAUSED_AT, Decision
 from sweep.study.trial_groups import RETRIED
 
 _EPOCH, _SECONDS, _ENGINE, _MESSAGE = "best_epoch", "seconds", "engine", "message"
@@ -25,6 +26,8 @@ _ALONE, _TOGETHER = "lost_alone", "lost_together"  # earlier versions wrote the 
 LOSSES, LOST_AT = "losses", "lost_at_step"
 STOPPED_AT = "stopped_at"  # the report step at which the pruner stopped the trial
 PROMOTIONS = "promotions"  # how often a paused trial was promoted
+# The attribute that notes the report step of a decision.
+NOTED = {Decision.STOP: STOPPED_AT, Decision.PAUSE: PAUSED_AT}
 _LONGEST = 1000  # characters of a message in a column of a dashboard
 
 
@@ -46,6 +49,12 @@ def attributes(outcome: Outcome) -> dict[str, Scalar]:
         case Failed(reason=reason, message=message):
             lost = {_ALONE: outcome.alone} if reason is FailureReason.LOST else {}
             return {OUTCOME: str(reason), _MESSAGE: scrub(message)[:_LONGEST], **lost, **found}
+
+
+def noted_decision(attributes: Mapping[str, object], step: int) -> Decision:
+    """Return what the pruner decided on a trial for its score at a report step. A trial that was
+    promoted since then goes on."""
+    return next((one for one, name in NOTED.items() if attributes.get(name) == step), Decision.GO_ON)
 
 
 def lost_alone(trial: FrozenTrial) -> bool:

@@ -26,7 +26,7 @@ def crashes_recorded(
 ) -> Iterator[None]:
     """End the running trials before an error within the context is passed on: in the records and
     in Optuna, by `settle`, and on the dashboard, by `close`, which may take long. A trial that the
-    pruner has paused is found paused by `Recovery`, if it has a snapshot.
+    pruner has paused is left to `Recovery`, if it has a snapshot.
 
     After a second Ctrl-C, and where the disk or the storage failed, they are put away: their marks
     alone are changed, since nothing else may wait or be written.

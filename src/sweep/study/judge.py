@@ -12,7 +12,7 @@ from sweep.records.trial import EvalPoint
 from sweep.search.progress import progress, rate_sum
 from sweep.search.promotion import Decision, Learning
 from sweep.search.report_steps import ReportSteps
-from sweep.study.attributes import STOPPED_AT
+from sweep.study.attributes import noted_decision
 from sweep.study.optuna_study import OptunaStudy
 from sweep.study.running import RunningTrial
 
@@ -50,7 +50,7 @@ class Judge:
         where it pauses the trial.
 
         A score that Optuna has from before a stop keeps its verdict, unless the trial was paused
-        there: it was promoted since. Of several scores at one report step the first one counts. A
+        there and promoted since. Of several scores at one report step the first one counts. A
         trial that was paused and goes on all the same could not be saved: from then on it is
         stopped for good where it falls behind.
         """
@@ -65,8 +65,7 @@ class Judge:
         plan, config = running.plan, running.plan.config
         step = self.report_steps.nearest(config.trainer, point.step)
         if step <= running.reported:
-            stopped = running.taken_up and running.trial.user_attrs.get(STOPPED_AT) == step
-            return Decision.STOP if stopped else Decision.GO_ON
+            return noted_decision(running.trial.user_attrs, step) if running.taken_up else Decision.GO_ON
         running.reported = step
         total, schedule = plan.total_steps, config.optimizer.lr_scheduler_type
         warmup = warmup_steps(total, config.optimizer.warmup_steps)

@@ -29,7 +29,7 @@ from sweep.search.pruners import pruner, trials_of_each
 from sweep.search.ranks import report
 from sweep.search.samplers import PLACE, grid_point, sampler, wanted_trials
 from sweep.search.warm import WarmSampler, finished_trials, of_choice
-from sweep.study.attributes import LOSSES, LOST_AT, PROMOTIONS, STOPPED_AT, attributes, lost_alone
+from sweep.study.attributes import LOSSES, LOST_AT, NOTED, PROMOTIONS, attributes, lost_alone, noted_decision
 from sweep.study.known_trials import KnownTrials
 from sweep.study.losses import Losses
 from sweep.study.owner import claim
@@ -309,7 +309,8 @@ class OptunaStudy:
         killed process has reported has its decision.
         """
         # Found before the transaction: a trial keeps the attributes of one that failed.
-        learnt = learning.attributes(trial.user_attrs, step) if learning is not None and self.promotes else {}
+        before = trial.user_attrs
+        learnt = learning.attributes(before, step) if learning is not None and self.promotes else {}
 
         def reported() -> Decision:
             known = trial._cached_frozen_trial.intermediate_values
@@ -322,10 +323,17 @@ class OptunaStudy:
                 return Decision.GO_ON
             decided = decision(trial, step, warm=warm, savable=savable)
             if decided is not Decision.GO_ON:
-                trial.set_user_attr(STOPPED_AT if decided is Decision.STOP else PAUSED_AT, step)
+                trial.set_user_attr(NOTED[decided], step)
+            elif before.get(PAUSED_AT):  # the trial took another course than the one that was paused
+                trial.set_user_attr(PAUSED_AT, 0)
             return decided
 
-        return self._write(reported)
+        def noted() -> Decision | None:
+            # Some pruners note what a trial has passed, and answer otherwise when they are asked again.
+            found = noted_decision(self.storage.get_trial(trial._trial_id).user_attrs, step)
+            return found if found not in (Decision.GO_ON, noted_decision(before, step)) else None
+
+        return self._write(reported, already=noted)
 
     @property
     def promotes(self) -> bool:

@@ -3,20 +3,21 @@ until they go on, or given up."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from optuna.trial import FrozenTrial, Trial
 
 from sweep.config.schema import Scalar
+from sweep.engine.before_start import saved_cost
 from sweep.errors import UserError
 from sweep.provenance import now, utc
 from sweep.records.cost import Cost, unfinished_cost
 from sweep.records.device_time import DeviceTime
 from sweep.records.marks import UnfinishedState
 from sweep.records.snapshots import Snapshots, trial_key
-from sweep.records.trial import EvalPoint, Failed, FailureReason, Outcome, Pruned, Step, TrialRecord
+from sweep.records.trial import EvalPoint, Failed, FailureReason, Outcome, Pruned, Step, TrialPlan, TrialRecord
 from sweep.search.promotion import is_paused
 from sweep.study.attributes import PROMOTIONS, recovered_outcome
 from sweep.study.feasibility import Feasibility
@@ -56,8 +57,8 @@ class Recovery:
         found = [(stopped, frozen) for trial, frozen in left if (stopped := self._stopped(trial, frozen, killed))]
         waiting: list[Stopped] = []
         for stopped, frozen in found:
-            if is_paused(frozen):
-                self.paused.recover(stopped, store.pause(stopped.number) or self._paused_record(stopped, frozen))
+            if is_paused(frozen) and (paused := store.pause(stopped.number) or self._paused_record(stopped, frozen)):
+                self.paused.recover(stopped, paused)
             else:
                 store.forget_pause(stopped.number)
                 waiting.append(stopped)
@@ -85,15 +86,17 @@ class Recovery:
                 return None
         return Stopped(trial, frozen.params, utc(frozen.datetime_start))
 
-    def _paused_record(self, stopped: Stopped, frozen: FrozenTrial) -> TrialRecord:
+    def _paused_record(self, stopped: Stopped, frozen: FrozenTrial) -> TrialRecord | None:
         """Return the record that a paused trial gets unless it is promoted, made of its events and
-        its snapshot: the process was killed before it was written."""
+        its snapshot: the process was killed before it was written. None where it has no snapshot
+        yet: the trial goes on, and is paused where it was."""
         store, number = self.session.store, stopped.number
-        events, promotions = store.events(number), frozen.user_attrs.get(PROMOTIONS, 0)
-        cost = unfinished_cost(self.snapshots.read(trial_key(number)), DeviceTime(), 0.0)
-        cost = replace(cost, steps=max((event.step for event in events), default=0))
-        pruned = Pruned(tuple(event for event in events if isinstance(event, EvalPoint)), cost)
+        promotions = frozen.user_attrs.get(PROMOTIONS, 0)
+        evals = tuple(event for event in store.events(number) if isinstance(event, EvalPoint))
         plan = self.session.plan.trial(number, stopped.params)
+        if (cost := cost_at_pause(replace(plan, snapshot=self.snapshots.read(trial_key(number))), evals)) is None:
+            return None
+        pruned = Pruned(evals, cost)
         return replace(
             unplanned(self.optuna_study, number, stopped.params, pruned, stopped.started),
             command=plan.command, total_steps=plan.total_steps, used=plan.used, tracker_run=store.run_address(number),
@@ -135,6 +138,15 @@ class Recovery:
         self.session.view.say(
             f"trial {ended.number}: its record is made again, from Optuna's storage and the trial's events"
         )
+
+
+def cost_at_pause(plan: TrialPlan, evals: Sequence[EvalPoint]) -> Cost | None:
+    """Return the cost of a trial that was paused at the last of `evals`, from the snapshot of its
+    plan. None where that one was taken before the evaluation."""
+    if plan.snapshot is None or not evals or plan.snapshot.step < evals[-1].step:
+        return None
+    known = saved_cost(plan) or unfinished_cost(plan.snapshot, DeviceTime(), 0.0)
+    return replace(known, steps=evals[-1].step)
 
 
 def unplanned(

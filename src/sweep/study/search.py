@@ -35,7 +35,7 @@ from sweep.study.limits import Limits
 from sweep.study.optuna_study import OptunaStudy
 from sweep.study.paused_trials import PausedTrials
 from sweep.study.planner import Planner, Untrainable
-from sweep.study.recovery import GIVEN_UP, Recovery, unplanned
+from sweep.study.recovery import GIVEN_UP, Recovery, cost_at_pause, unplanned
 from sweep.study.running import RunningTrial, Stopped
 from sweep.study.session import Session
 from sweep.study.stop_rule import StopRule
@@ -318,9 +318,10 @@ class _Loop:
             self.limits.failures.ended(running.plan.number, lost)
             self._close(running, self._settled(running, lost))
             return
-        if running.pausing:  # it goes on from an earlier snapshot when it is promoted
-            self._pause(running, replace(lost, evals=tuple(running.log.evals)))
-        else:
+        evals, snapshot = tuple(running.log.evals), self.snapshots.read(trial_key(running.plan.number))
+        if running.pausing and (cost := cost_at_pause(replace(running.plan, snapshot=snapshot), evals)) is not None:
+            self._pause(running, replace(lost, evals=evals, cost=cost))
+        else:  # one that has no snapshot yet goes on, and is paused where it was
             self._put_away(running, "lost", f"{lost.message}; it goes on")
 
     def _pause(self, running: RunningTrial, stopped: Failed) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import PurePath
 from threading import Lock, Thread
 from typing import Any
@@ -10,6 +11,7 @@ import wandb
 
 from sweep.config.secrets import scrub
 from sweep.provenance import DataState
+from sweep.track.service import gone
 from sweep.track.tracker import Say
 from sweep.track.wandb_names import safe_name
 from sweep.track.wandb_run import WandbRun, error_text
@@ -22,12 +24,15 @@ _HUB_DATASET = "https://huggingface.co/datasets"
 class Lineage:
     """Declares the data of a study as an input of its runs, beside them: no training waits.
 
-    `data` None declares nothing. The first failure costs one line, and the end of it.
+    `data` None declares nothing. The first failure costs one line, and the end of it; not where
+    the client's process has ended meanwhile, since a run that goes on in a new one declares its
+    data again. `restarts` returns how many were started in its place.
     """
 
-    def __init__(self, data: DataState | None, tell: Say) -> None:
+    def __init__(self, data: DataState | None, tell: Say, restarts: Callable[[], int]) -> None:
         self._data = data
         self._tell = tell
+        self._restarts = restarts
         self._off = data is None
         self._making = Lock()
         self._made: wandb.Artifact | None = None
@@ -36,13 +41,13 @@ class Lineage:
     def use_data(self, run: WandbRun, client: wandb.Run | None = None) -> None:
         """Begin to declare the data as an input of a run, whose `client` is another one where it
         is opened again."""
-        client = client or run.client
+        client, before = client or run.client, self._restarts()
         if self._off:
             return
         if run.offline:
-            self._attempt(run, lambda: self._use_offline(client))
+            self._attempt(run, lambda: self._use_offline(client), before)
             return
-        work = Thread(target=self._attempt, args=(run, lambda: self._use(client)), daemon=True)
+        work = Thread(target=self._attempt, args=(run, lambda: self._use(client), before), daemon=True)
         self._under_way[run.id] = work
         work.start()
 
@@ -55,11 +60,12 @@ class Lineage:
         if work.is_alive():
             self._give_up(run, f"it took more than {_IN_TIME:.0f} s")
 
-    def _attempt(self, run: WandbRun, action: Any) -> None:
+    def _attempt(self, run: WandbRun, action: Any, before: int) -> None:
         try:
             action()
         except Exception as error:  # see `WandbRun.attempt`
-            self._give_up(run, error_text(error, run.folder))
+            if self._restarts() == before and not gone():
+                self._give_up(run, error_text(error, run.folder))
 
     def _give_up(self, run: WandbRun, reason: str) -> None:
         if not self._off:

@@ -123,10 +123,14 @@ class WandbRun:
         row."""
         if alert.kind not in self._owner.config.tracker.alerts or self._lost:
             return
-        try:
-            self.client.alert(scrub(alert.title), scrub(alert.text), alert.level, alert.quiet)
-        except Exception as error:  # see `attempt`
-            self._owner.tell(f"W&B: an alert was not sent: {error_text(error, self.folder)}")
+        for left in reversed(range(_REOPENINGS + 1)):
+            try:
+                self.client.alert(scrub(alert.title), scrub(alert.text), alert.level, alert.quiet)
+                return
+            except Exception as error:  # see `attempt`
+                if not left or not self._reopen():
+                    self._owner.tell(f"W&B: an alert was not sent: {error_text(error, self.folder)}")
+                    return
 
     def finish(self, ending: Ending) -> None:
         if self.start_to_end(ending):

@@ -28,8 +28,8 @@ class WandbServer:
 
     `root` is the run directory. `account` None keeps all runs offline. `away` says that the user
     was told so of the server. `restart` starts a new process of the client where the former one is
-    gone, and returns whether it did. Before its first run, and after a failure, the server is
-    probed before it gets the next run.
+    gone; `restarts` counts these. Before its first run, and after a failure, the server is probed
+    before it gets the next run.
     """
 
     def __init__(self, root: Path, base_url: str, account: Account | None, *, say: Say, patience: Patience) -> None:
@@ -42,7 +42,8 @@ class WandbServer:
         self._doubted = True
         self._worn_out = False
         self._over = False
-        self.restart: Callable[[], bool] = lambda: False
+        self.restart: Callable[[], None] = lambda: None
+        self.restarts = 0
 
     def tell(self, line: str) -> None:
         """Tell the user a line; nothing after the tracker is closed, when the client reports the
@@ -138,12 +139,14 @@ class WandbServer:
             return None
 
     def _start(self, settings: wandb.Settings, config: dict[str, Any]) -> wandb.Run:
-        """Start a run; once more where the client's process has ended meanwhile."""
-        given = settings.model_copy()
+        """Start a run; once more where the client's process has ended meanwhile. The thread that
+        ends another run may have started a new one by now."""
+        given, before = settings.model_copy(), self.restarts
         try:
             return wandb.init(settings=settings, config=config)
         except Exception:
-            if not self.restart():
+            self.restart()
+            if self.restarts == before:
                 raise
             return wandb.init(settings=given, config=config)
 

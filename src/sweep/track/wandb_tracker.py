@@ -65,13 +65,12 @@ class WandbTracker:
         self._root.mkdir(parents=True, exist_ok=True)
         self._open_runs = OpenRuns(self._root)
         self._service = Service.set_up(self._root / "wandb")
-        self._restarts = 0  # of the client's process
         self._restarting = threading.Lock()
         base_url = (account.base_url if account else "") or self._service.settings.base_url
         self.connection = WandbServer(self._root, base_url, account, say=say, patience=self.patience)
         self.connection.restart = self._restart_if_gone
         lock = self._lock()
-        self._lineage = Lineage(lock.data if lock else None, self.tell)
+        self._lineage = Lineage(lock.data if lock else None, self.tell, lambda: self.connection.restarts)
         ids = DashboardIds.of(self._root, base_url, config.tracker)
         searched = lock.space if lock and config.tracker.sweep else {}
         plan = sweep_config(config.study, searched) if searched else None
@@ -102,11 +101,12 @@ class WandbTracker:
         online, offline = (self._settings(name, stopped.job_type, online=there) for there in (True, False))
         online.run_id = offline.run_id = run_id
         online.resume = "allow"
+        process = self.connection.restarts
         run = self._init(online, offline, config, stopped.job_type)
         if run is None:
             return NullRun()
         self._open_runs.take_up(run_id)
-        return self._started(run, stopped.job_type, {**summary, "state": "running"})
+        return self._started(run, stopped.job_type, {**summary, "state": "running"}, process)
 
     def _described(self, trial: TrialPlan) -> dict[str, Any]:
         about = {"number": trial.number, "total_steps": trial.total_steps, "command": scrub_typed(trial.command)}
@@ -128,13 +128,14 @@ class WandbTracker:
         settings = self._settings(name, cut.job_type, online=True)
         settings.run_id, settings.resume = run_id, "must"
         what = f"the run of trial {cut.number}" if cut.job_type is JobType.TRIAL else f"the run {name}"
+        process = self.connection.restarts
         run = self.connection.init(settings, {}, f"{what} cannot be gone on with")
         if run is None:
             if not self.connection.away:
                 self._open_runs.forget(run_id)
             return False
         self._open_runs.take_up(run_id)
-        resumed = self._started(run, cut.job_type, {})
+        resumed = self._started(run, cut.job_type, {}, process)
         log_events(resumed, [event for event in cut.events if event.metrics][run.starting_step :])
         resumed.finish(cut.ending)
         return True
@@ -244,15 +245,17 @@ class WandbTracker:
         ids = {str(settings.run_id) for settings in (online, offline)}
         for run_id in ids:
             self._open_runs.mark(run_id)
+        process = self.connection.restarts
         run = self._init(online, offline, config, job_type)
         for run_id in ids - {run.id if run else ""}:
             self._open_runs.forget(run_id)
             for folder in self._offline_folders(run_id):  # of a run that was killed before its first row
                 shutil.rmtree(folder, ignore_errors=True)
-        return NullRun() if run is None else self._started(run, job_type, summary)
+        return NullRun() if run is None else self._started(run, job_type, summary, process)
 
-    def _started(self, run: wandb.Run, job_type: JobType, summary: Mapping[str, Any]) -> WandbRun:
-        started = WandbRun(run, self, job_type, process=self._restarts, first_summary=summary)
+    def _started(self, run: wandb.Run, job_type: JobType, summary: Mapping[str, Any], process: int) -> WandbRun:
+        """Return a run that was started after so many restarts of the client's process."""
+        started = WandbRun(run, self, job_type, process=process, first_summary=summary)
         # A run that this process had ended until its training went on is one run, with all its rows.
         started.rows = 0 if started.offline else max((one.rows for one in self.runs if one.id == started.id), default=0)
         self.runs = [*(one for one in self.runs if one.id != started.id), started]
@@ -277,9 +280,9 @@ class WandbTracker:
 
     def reopened(self, run: WandbRun) -> wandb.Run | None:
         self._restart_if_gone()
-        if run.process == self._restarts:
+        if run.process == self.connection.restarts:
             return None
-        run.process = self._restarts
+        run.process = self.connection.restarts
         config, offline = dict(run.client.config), run.offline
         settings = self._settings(run.name, run.job_type, online=not offline)
         settings.run_id, settings.resume = run.id, None if offline else "allow"
@@ -307,16 +310,14 @@ class WandbTracker:
             with suppress(Exception):  # see `WandbRun.attempt`
                 save_metadata(made, lock)
 
-    def _restart_if_gone(self) -> bool:
+    def _restart_if_gone(self) -> None:
         """Start a new process of the client where the former one was killed or crashed: without
-        one no run can be started. Open runs go on in it at their next row. Return whether it was
-        started."""
+        one no run can be started. Open runs go on in it at their next row."""
         with self._restarting:
-            if found := gone():
+            if gone():
                 self.tell("W&B: the process of its client has ended; a new one is started, and open runs go on in it")
                 self._service = self._service.renewed(self._root / "wandb")
-                self._restarts += 1
-        return found
+                self.connection.restarts += 1
 
     def _offline_folders(self, run_id: str) -> list[Path]:
         """Return the folders of a run. Their names may end with a further number
