@@ -15,7 +15,7 @@ from sweep.data.definition import definition
 from sweep.data.labels import LabelSpace
 from sweep.data.splits import Rows, Splits
 from sweep.data.token_limit import token_limit
-from sweep.errors import UserError, naming
+from sweep.errors import naming
 from sweep.provenance import Fingerprint
 from sweep.records import cache_files
 
