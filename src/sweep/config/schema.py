@@ -173,7 +173,7 @@ class EngineConfig(Section):
     )
     slots: Annotated[int, Field(ge=1, le=1024)] | Literal["auto"] = Field(
         "auto",
-        description="trials at once on one base; auto: as many as memory holds, but fewer new ones where a sampler learns",
+        description="trials at once on one base; auto: as many as memory holds. A sampler that learns may leave some empty",
     )
     memory_limit: Bytes | None = Field(None, description="bytes that a trial may need; null is what its device has")
 

@@ -29,8 +29,8 @@ def check_head(address: str, *, seconds: float = _ANSWERED) -> None:
     host, _, port = address.rpartition(":")
     try:
         connection = socket.create_connection((host, int(port)), timeout=_CONNECTED)
-    except OSError as error:
-        rule = f"is {address}, but nothing answers there: {error.strerror or error}"
+    except (OSError, UnicodeError) as error:  # a name that DNS does not allow
+        rule = f"is {address}, but nothing answers there: {getattr(error, 'strerror', None) or error}"
         raise UserError.of("launcher.address", f"{rule}; start the head with: ray start --head --port={port}") from None
     with connection:
         if not (_encrypted() or _speaks_grpc(connection, seconds)):

@@ -30,7 +30,8 @@ def no_worker(
 
 def _way_out(head: tuple[str, int], shape: Shape, nodes: Sequence[Node]) -> str:
     """Return what to type where no node can have a worker."""
-    most, add = max((node.cpus for node in nodes), default=0), f"add a node: ray start --address={head[0]}:{head[1]}"
+    most = max((node.cpus for node in nodes if not node.draining), default=0)
+    add = f"add a node: ray start --address={head[0]}:{head[1]}"
     if shape.gpu:
         return f"{add}, on a machine with a GPU, or use trainer.device=cpu"
-    return f"use launcher.cpus_per_worker={most}" if shape.cpus and most else add
+    return f"use launcher.cpus_per_worker={most}" if shape.cpus and 0 < most < shape.cpus else add

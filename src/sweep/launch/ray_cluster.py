@@ -29,10 +29,11 @@ _STORE = 500 * 2**20  # bytes of shared memory for what travels
 _WORKER = 600 * 2**20  # bytes of a worker that has imported PyTorch and transformers: the least that it takes
 _LOOPBACK = "127.0.0.2"  # Ray replaces 127.0.0.1 by the machine's own address
 _OF_HUB = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")  # with which workers read gated models
-_OF_RAY = ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")  # with which Ray's own processes talk to each other
+_OF_RAY = ("RAY_AUTH_TOKEN",)  # with which Ray's own processes talk to each other
 # A busy machine starts a worker in minutes; Ray would let workers yield to every other process.
 _OF_WORKERS = {"RAY_worker_register_timeout_seconds": "600", "RAY_worker_niceness": "0"}
 _TRIES = "RAY_gcs_server_port_wait_time_s"  # how often Ray tries to talk to a head: half a minute each time
+_TRIED = "6"  # a head that was started again needs some seconds
 _PASSED_ON = ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE", "TRANSFORMERS_OFFLINE")
 
 
@@ -166,7 +167,7 @@ def check_room(workers: int) -> None:
     if workers > 1 and part.bytes < _WORKER:
         takes = f"a worker takes {_WORKER // 2**20} MiB of memory without its model"
         rule = f"is {workers}, but {takes}, and {part.source} {part.bytes // 2**20} MiB"
-        most = max(part.bytes * workers // _WORKER, 1)
+        most = next((count for count in range(workers - 1, 1, -1) if host_limit(workers=count).bytes >= _WORKER), 1)
         raise UserError.of("launcher.workers", f"{rule}; use at most {most}")
 
 
@@ -210,7 +211,7 @@ def _join(config: Config, folder: Path, own: Sequence[str]) -> None:
     if config.launcher.node_ip_address is not None:
         options["_node_ip_address"] = config.launcher.node_ip_address
     try:
-        with _environment(**{_TRIES: os.environ.get(_TRIES, "2")}):
+        with _environment(**{_TRIES: os.environ.get(_TRIES, _TRIED)}):
             ray.init(
                 address=address, log_to_driver=False, logging_level=logging.ERROR,
                 runtime_env={"working_dir": str(code), "env_vars": passed_on}, **options,
@@ -227,10 +228,10 @@ def _why(error: Exception, address: str) -> str:
         ours = f"Ray {importlib.metadata.version('ray')}"
         return f"but it runs other versions of Ray or Python than this process ({ours}): {_in_one_line(text)}"
     if "auth_token" in text:  # the file that Ray names in each of its messages on tokens
-        rule = "but its token is not the one that this process has, or has none of: copy ~/.ray/auth_token"
+        rule = "but this process has no token, or another one than the cluster: copy ~/.ray/auth_token"
         return f"{rule} from the head's machine, and set RAY_AUTH_MODE=token (docs/scaling.md)"
     if "Failed to connect to GCS" in text:
-        return NO_HEAD
+        return f"{NO_HEAD}; a head that was just started may need some seconds more"
     if "node_ip_address" in text or "Can't find" in text or "No node" in text or "raylet" in text.lower():
         rule = "but no Ray node of that cluster runs on this machine; start one without workers"
         return f"{rule}: ray start --address={address} --num-cpus=0 --num-gpus=0 ({_in_one_line(text)})"
