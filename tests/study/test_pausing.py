@@ -13,7 +13,8 @@ from optuna.trial import TrialState
 
 from support.promoting import BestGoesOn, PausedAtEach
 from support.studies import PLAIN, Undisturbed, Whole, points, searched
-from support.toys import ToyEngine, session
+from support.toys import ToyEngine, session, toy_snapshot
+from support.trials import make_plan as make_trial
 from sweep.errors import Interrupted, UserError
 from sweep.final.confirm import choose
 from sweep.plan import pausing
@@ -28,7 +29,9 @@ from sweep.records.store import Store
 from sweep.records.trial import EvalPoint, Failed, Metrics, Pruned, TrialPlan, TrialRecord, Verdict
 from sweep.search import pruners
 from sweep.search.promotion import PAUSED_AT
+from sweep.study import recovery
 from sweep.study.crashes import crashes_recorded
+from sweep.study.recovery import cost_at_pause
 from sweep.study.running import RunningTrial
 from sweep.study.search import search
 from sweep.study.trial_groups import OwnSampler
@@ -180,7 +183,8 @@ def test_a_kill_between_the_decision_and_the_pause(tmp_path: Path, whole: Whole,
     assert [(one.pauses, one.promotions) for one in records] == [(one.pauses, one.promotions) for one in whole.records]
     if not saved:
         assert comparable(records) == comparable(whole.records)
-    elif isinstance(records[1].outcome, Pruned):
+    else:
+        assert isinstance(records[1].outcome, Pruned)
         assert records[1].outcome.cost.steps == records[1].outcome.evals[-1].step
 
 
@@ -368,3 +372,16 @@ def test_a_budget_that_ends_the_search_before_a_trial_completed_is_named(tmp_pat
         write_spent(opened.store.root, Spent(seconds=5))
         with pytest.raises(UserError, match=r"study.budget.seconds: is used up: no trial completed.*1 trial is paused"):
             choose(opened, [])
+
+
+@pytest.mark.parametrize(("own", "kept"), [(None, True), (Cost(), False)])
+def test_a_snapshot_of_several_folds_counts_other_steps(
+    monkeypatch: pytest.MonkeyPatch, own: Cost | None, kept: bool
+) -> None:
+    """A snapshot with fewer steps than the last evaluation is older, unless it is of folds, whose
+    cost it does not tell."""
+    plan = replace(make_trial(Path("base")), snapshot=toy_snapshot(0, 6, []))
+    monkeypatch.setattr(recovery, "saved_cost", lambda _plan: own)
+    cost = cost_at_pause(plan, [EvalPoint(1, 7, 0.5, {})])
+    assert (cost is not None and cost.steps == 7) is kept
+    assert cost_at_pause(replace(plan, snapshot=None), [EvalPoint(1, 7, 0.5, {})]) is None

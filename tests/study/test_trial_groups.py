@@ -8,18 +8,21 @@ import signal
 from collections import Counter
 from pathlib import Path
 
+import optuna
 import pytest
 from optuna.pruners import NopPruner
 from optuna.study import Study
 from optuna.trial import FrozenTrial
 
+from support.promoting import BestGoesOn
 from support.studies import points, searched
 from support.toys import ToyEngine, session
 from sweep.errors import Interrupted, UserError
 from sweep.plan.plan import make_plan
 from sweep.records.trial import TrialPlan, TrialRecord
+from sweep.search.promotion import PAUSED_AT, is_paused
 from sweep.study.optuna_study import OptunaStudy
-from sweep.study.trial_groups import OwnPruner
+from sweep.study.trial_groups import OwnPruner, PausedNow
 
 GROUP = ("study.space=adapters", "study.compare_by=adapter")
 PLAIN = (*GROUP, "study.pruner=none")
@@ -152,3 +155,17 @@ def test_scores_of_a_course_that_was_left_are_not_judged(tmp_path: Path) -> None
         study.report(left, [0.3], 3, judged=True, warm=True)
         assert seen[-1] == {0: {1: 0.5, 2: 0.4, 3: 0.3}, 1: {3: 0.7}}
         study.close()
+
+
+def test_a_trial_that_trains_again_to_its_pause_blocks_no_promotion() -> None:
+    study = optuna.create_study(direction="maximize")
+    for score in (0.9, 0.5):
+        trial = study.ask()
+        trial.report(score, 1)
+        trial.set_user_attr(PAUSED_AT, 1)
+    pruner = OwnPruner(BestGoesOn(), None)
+    assert pruner.promote(PausedNow(study, {0, 1}), new=False) == 0
+    now = PausedNow(study, {1})  # a kill came before trial 0 had its snapshot
+    assert [is_paused(trial) for trial in now.get_trials()] == [False, True]
+    assert pruner.promote(now, new=False) == 1
+    assert all(map(is_paused, study.get_trials())), "the study itself is as before"

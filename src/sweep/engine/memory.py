@@ -123,8 +123,9 @@ def allocations(device: torch.device, *, count: bool = True) -> Iterator[PeakMem
 
     On the host the tensors that operations of this thread return are counted, so that the pages
     that the process had already do not hide them. Free pages are given back first: what is held
-    then includes the gaps that the allocator leaves between its blocks. Counting takes other ways
-    through PyTorch, on which the process holds less; without `count` no tensors are counted.
+    then includes the gaps that the allocator leaves between its blocks. While tensors are
+    counted, PyTorch takes other code paths, on which the process holds less; without `count` none
+    are counted.
     """
     found = PeakMemory()
     if device.type == "cuda":

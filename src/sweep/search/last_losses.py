@@ -68,8 +68,7 @@ class KnownLastLosses:
     def of(self, racers: Sequence[Racer]) -> dict[int, LastLoss]:
         """Return what `last_losses` returns for the racers."""
         asked = [
-            (racer.number, racer.curve, racer.unfinished, racer.complete, racer.rates, racer.length, racer.point)
-            for racer in racers
+            (racer.number, racer.curve, racer.unfinished, racer.rates, racer.length, racer.point) for racer in racers
         ]
         if asked != self._asked:
             self._asked, self._found = asked, last_losses(racers)

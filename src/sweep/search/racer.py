@@ -113,7 +113,7 @@ class Racer:
 class KnownRacers:
     """Trials as racers, each made once.
 
-    A storage replaces a trial that changes by another object.
+    A storage makes a new object of a trial that changes.
     """
 
     def __init__(self) -> None:

@@ -7,7 +7,7 @@ import math
 
 def standard_error(share: float, rows: int) -> float:
     """Return the standard error of a proportion, as if two more rows had been right and two wrong
-    (Agresti and Coull, 1998). It is therefore not 0 without a mistake; NaN without a row."""
+    (Agresti and Coull, 1998). It is above 0 even where no row was wrong; NaN without a row."""
     if rows <= 0:
         return math.nan
     likely = (share * rows + 2) / (rows + 4)

@@ -13,9 +13,9 @@ class ConcurrencyLimit:
     """Says when the study asks for a new point: a sampler learns nothing from running trials.
 
     A point that the sampler draws begins only while fewer than `most` trials run; None is no
-    limit. `complete_points` gives the number of given points before the next such one: they begin
-    however many trials run, and so do trials that go on. `running` are the trials that run. All
-    launchers and engines are under this limit.
+    limit. `complete_points` gives the number of given points before the first waiting point that
+    leaves a value to the sampler: they begin however many trials run, and so do trials that go on.
+    All launchers and engines are under this limit.
     """
 
     most: int | None

@@ -340,11 +340,13 @@ class OptunaStudy:
         """Return whether the pruner pauses trials and promotes them."""
         return isinstance(self.study.pruner, OwnPruner) and self.study.pruner.promotes
 
-    def promoted(self, *, new: bool) -> int | None:
-        """Return the number of the paused trial that the pruner promotes in a free slot, or None:
-        a `new` point is asked for where the study lacks one."""
+    def promoted(self, paused: Container[int], *, new: bool) -> int | None:
+        """Return which of the trials of the numbers `paused` the pruner promotes in a free slot,
+        or None: a `new` point is asked for where the study lacks one."""
         own = self.study.pruner
-        return self.retries.run(lambda: own.promote(self.study, new=new)) if isinstance(own, OwnPruner) else None
+        if not isinstance(own, OwnPruner):
+            return None
+        return self.retries.run(lambda: own.promoted(self.study, paused, new=new))
 
     def go_on(self, trial: Trial, *, promoted: bool = True) -> None:
         """Note that a paused trial goes on: as the pruner has `promoted` it, or because it could

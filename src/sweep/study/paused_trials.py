@@ -53,8 +53,8 @@ class PausedTrials:
         point, which then takes the slot."""
         if not self._paused:
             return None
-        number = self.optuna_study.promoted(new=new)
-        if number is None or number not in self._paused:  # a worker has not ended it yet
+        number = self.optuna_study.promoted(self._paused, new=new)
+        if number is None:
             return None
         stopped = self._paused.pop(number)
         self.optuna_study.go_on(stopped.trial)

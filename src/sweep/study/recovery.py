@@ -89,7 +89,7 @@ class Recovery:
     def _paused_record(self, stopped: Stopped, frozen: FrozenTrial) -> TrialRecord | None:
         """Return the record that a paused trial gets unless it is promoted, made of its events and
         its snapshot: the process was killed before it was written. None where it has no snapshot
-        yet: the trial goes on, and is paused where it was."""
+        of that moment: the trial goes on, and is paused where it was."""
         store, number = self.session.store, stopped.number
         promotions = frozen.user_attrs.get(PROMOTIONS, 0)
         evals = tuple(event for event in store.events(number) if isinstance(event, EvalPoint))
@@ -142,11 +142,13 @@ class Recovery:
 
 def cost_at_pause(plan: TrialPlan, evals: Sequence[EvalPoint]) -> Cost | None:
     """Return the cost of a trial that was paused at the last of `evals`, from the snapshot of its
-    plan. None where that one was taken before the evaluation."""
-    if plan.snapshot is None or not evals or plan.snapshot.step < evals[-1].step:
+    plan. None where it has none, or one that was taken before the evaluation."""
+    if plan.snapshot is None or not evals:
         return None
-    known = saved_cost(plan) or unfinished_cost(plan.snapshot, DeviceTime(), 0.0)
-    return replace(known, steps=evals[-1].step)
+    known = saved_cost(plan)  # None for several folds: their snapshot counts the steps of all
+    if known is not None and plan.snapshot.step < evals[-1].step:
+        return None
+    return replace(known or unfinished_cost(plan.snapshot, DeviceTime(), 0.0), steps=evals[-1].step)
 
 
 def unplanned(

@@ -318,11 +318,15 @@ class _Loop:
             self.limits.failures.ended(running.plan.number, lost)
             self._close(running, self._settled(running, lost))
             return
-        evals, snapshot = tuple(running.log.evals), self.snapshots.read(trial_key(running.plan.number))
-        if running.pausing and (cost := cost_at_pause(replace(running.plan, snapshot=snapshot), evals)) is not None:
+        evals = tuple(running.log.evals)
+        # A trial that was to be paused and has no snapshot of that moment goes on, and is paused where it was.
+        if running.pausing and (cost := cost_at_pause(self._with_snapshot(running.plan), evals)) is not None:
             self._pause(running, replace(lost, evals=evals, cost=cost))
-        else:  # one that has no snapshot yet goes on, and is paused where it was
+        else:
             self._put_away(running, "lost", f"{lost.message}; it goes on")
+
+    def _with_snapshot(self, plan: TrialPlan) -> TrialPlan:
+        return replace(plan, snapshot=self.snapshots.read(trial_key(plan.number)))
 
     def _pause(self, running: RunningTrial, stopped: Failed) -> None:
         """Let a trial wait, which has its snapshot, until the pruner promotes it."""

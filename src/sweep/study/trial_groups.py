@@ -7,7 +7,7 @@ and numbers of epochs, so that trials of one say nothing about another.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from copy import copy
 
 from optuna.pruners import BasePruner
@@ -18,7 +18,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from sweep.config.schema import Scalar
 from sweep.records.trial import FailureReason
 from sweep.search.constraints import OUTCOME
-from sweep.search.promotion import WARMUP, Decision, PromotingPruner, is_paused
+from sweep.search.promotion import PAUSED_AT, WARMUP, Decision, PromotingPruner, is_paused
 from sweep.search.view import StudyView, ViewingSampler
 
 RETRIED = "retried"  # a user attribute of trials whose point was enqueued again
@@ -127,6 +127,10 @@ class OwnPruner(PromotingPruner):
                 return number
         return None
 
+    def promoted(self, study: Study, paused: Container[int], *, new: bool) -> int | None:
+        """Return the trial of the numbers `paused` that goes on, as `promote` does."""
+        return self.promote(PausedNow(study, paused), new=new)
+
     def _like(self, study: Study, trial: FrozenTrial) -> Study:
         """Return the study with only the trials that `trial` is compared with."""
         value = self._value(trial)
@@ -139,6 +143,25 @@ class OwnPruner(PromotingPruner):
 
     def _value(self, trial: FrozenTrial) -> Scalar:
         return None if self._key is None else value_of(trial, self._key)
+
+
+class PausedNow(StudyView):
+    """A study in which only the trials of the numbers `paused` are paused. Others that the pruner
+    has paused still train, until they are put away or are back at that evaluation after a kill."""
+
+    def __init__(self, source: Study, paused: Container[int]) -> None:
+        super().__init__(source)
+        self._paused = paused
+
+    def shown(self, *, use_cache: bool) -> list[FrozenTrial]:
+        return [self._running(trial) for trial in self.known(use_cache=use_cache)]
+
+    def _running(self, trial: FrozenTrial) -> FrozenTrial:
+        if not is_paused(trial) or trial.number in self._paused:
+            return trial
+        found = copy(trial)
+        found._user_attrs = {**trial.user_attrs, PAUSED_AT: 0}
+        return found
 
 
 class _PartOf(StudyView):
