@@ -28,7 +28,7 @@ from sweep.config.schema import PrunerName, SamplerName, Scalar, StudyConfig
 from sweep.config.space import Parameter, Space
 from sweep.plan.pausing import pauses
 from sweep.search import pruners
-from sweep.search.promotion import EVALUATIONS, PAUSED_AT, RATES, SCHEDULE, WARMUP, Decision, PromotingPruner
+from sweep.search.promotion import PAUSED_AT, WARMUP, Decision, Learning, PromotingPruner
 from sweep.search.racing import RacingPruner
 from sweep.study.optuna_study import OptunaStudy
 from sweep.study.transactions import OrderedStudy
@@ -167,12 +167,10 @@ class _Running:
         """Report an evaluation, with the attributes that a study adds."""
         step, curve = self.at[place], self.curve
         if isinstance(self.trial.study.pruner, PromotingPruner):
-            known = self.trial.user_attrs.get(EVALUATIONS, {})
-            found = [curve.progress(place, self.at[-1], step), curve.losses[place] if curve.losses else None]
-            self.trial.set_user_attr(SCHEDULE, self.at[-1])
-            if (rates := curve.rates) is not None:
-                self.trial.set_user_attr(RATES, rates)
-            self.trial.set_user_attr(EVALUATIONS, {**known, str(step): found})
+            loss = curve.losses[place] if curve.losses else None
+            learning = Learning(curve.progress(place, self.at[-1], step), curve.rates, self.at[-1], loss)
+            for name, value in learning.attributes(self.trial.user_attrs, step).items():
+                self.trial.set_user_attr(name, value)
         self.trial.report(curve.scores[place], step)
 
 

@@ -380,8 +380,8 @@ def test_a_snapshot_of_several_folds_counts_other_steps(
 ) -> None:
     """A snapshot with fewer steps than the last evaluation is older, unless it is of folds, whose
     cost it does not tell."""
-    plan = replace(make_trial(Path("base")), snapshot=toy_snapshot(0, 6, []))
+    plan, evals = make_trial(Path("base")), [EvalPoint(1, 7, 0.5, {})]
     monkeypatch.setattr(recovery, "saved_cost", lambda _plan: own)
-    cost = cost_at_pause(plan, [EvalPoint(1, 7, 0.5, {})])
+    cost = cost_at_pause(plan, toy_snapshot(0, 6, []), evals)
     assert (cost is not None and cost.steps == 7) is kept
-    assert cost_at_pause(replace(plan, snapshot=None), [EvalPoint(1, 7, 0.5, {})]) is None
+    assert cost_at_pause(plan, None, evals) is None

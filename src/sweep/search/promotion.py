@@ -26,19 +26,19 @@ class Learning:
     unlike schedules.
 
     `progress` is the sum of its learning rates so far as a share of `rates`, their sum over its
-    schedule; `schedule` is the report step of its last evaluation. `loss` is None where trials are
-    not compared by it.
+    schedule, which is None where it is not known; `schedule` is the report step of its last
+    evaluation. `loss` is None where trials are not compared by it.
     """
 
     progress: float
-    rates: float
+    rates: float | None
     schedule: int
     loss: float | None
 
     def attributes(self, known: Mapping[str, Any], step: int) -> dict[str, Any]:
         """Return the user attributes to write at a report step of a trial with those `known`."""
         fixed = {SCHEDULE: self.schedule, RATES: self.rates}
-        new = {name: value for name, value in fixed.items() if name not in known}
+        new = {name: value for name, value in fixed.items() if value is not None and name not in known}
         return {**new, EVALUATIONS: {**known.get(EVALUATIONS, {}), str(step): [self.progress, self.loss]}}
 
 

@@ -16,6 +16,7 @@ from sweep.provenance import now, utc
 from sweep.records.cost import Cost, unfinished_cost
 from sweep.records.device_time import DeviceTime
 from sweep.records.marks import UnfinishedState
+from sweep.records.snapshot import Snapshot
 from sweep.records.snapshots import Snapshots, trial_key
 from sweep.records.trial import EvalPoint, Failed, FailureReason, Outcome, Pruned, Step, TrialPlan, TrialRecord
 from sweep.search.promotion import is_paused
@@ -94,7 +95,7 @@ class Recovery:
         promotions = frozen.user_attrs.get(PROMOTIONS, 0)
         evals = tuple(event for event in store.events(number) if isinstance(event, EvalPoint))
         plan = self.session.plan.trial(number, stopped.params)
-        if (cost := cost_at_pause(replace(plan, snapshot=self.snapshots.read(trial_key(number))), evals)) is None:
+        if (cost := cost_at_pause(plan, self.snapshots.read(trial_key(number)), evals)) is None:
             return None
         pruned = Pruned(evals, cost)
         return replace(
@@ -140,15 +141,16 @@ class Recovery:
         )
 
 
-def cost_at_pause(plan: TrialPlan, evals: Sequence[EvalPoint]) -> Cost | None:
-    """Return the cost of a trial that was paused at the last of `evals`, from the snapshot of its
-    plan. None where it has none, or one that was taken before the evaluation."""
-    if plan.snapshot is None or not evals:
+def cost_at_pause(plan: TrialPlan, snapshot: Snapshot | None, evals: Sequence[EvalPoint]) -> Cost | None:
+    """Return the cost of a trial that was paused at the last of `evals`, from its snapshot. None
+    where it has none, or one that was taken before the evaluation."""
+    if snapshot is None or not evals:
         return None
-    known = saved_cost(plan)  # None for several folds: their snapshot counts the steps of all
-    if known is not None and plan.snapshot.step < evals[-1].step:
+    # None for several folds: their snapshot counts the steps of all.
+    known = saved_cost(replace(plan, snapshot=snapshot))
+    if known is not None and snapshot.step < evals[-1].step:
         return None
-    return replace(known or unfinished_cost(plan.snapshot, DeviceTime(), 0.0), steps=evals[-1].step)
+    return replace(known or unfinished_cost(snapshot, DeviceTime(), 0.0), steps=evals[-1].step)
 
 
 def unplanned(

@@ -318,15 +318,13 @@ class _Loop:
             self.limits.failures.ended(running.plan.number, lost)
             self._close(running, self._settled(running, lost))
             return
-        evals = tuple(running.log.evals)
-        # A trial that was to be paused and has no snapshot of that moment goes on, and is paused where it was.
-        if running.pausing and (cost := cost_at_pause(self._with_snapshot(running.plan), evals)) is not None:
+        evals, cost = tuple(running.log.evals), None
+        if running.pausing:
+            cost = cost_at_pause(running.plan, self.snapshots.read(trial_key(running.plan.number)), evals)
+        if cost is not None:
             self._pause(running, replace(lost, evals=evals, cost=cost))
-        else:
+        else:  # one that was to be paused, and has no snapshot of that moment, is paused where it was
             self._put_away(running, "lost", f"{lost.message}; it goes on")
-
-    def _with_snapshot(self, plan: TrialPlan) -> TrialPlan:
-        return replace(plan, snapshot=self.snapshots.read(trial_key(plan.number)))
 
     def _pause(self, running: RunningTrial, stopped: Failed) -> None:
         """Let a trial wait, which has its snapshot, until the pruner promotes it."""
