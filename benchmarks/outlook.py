@@ -3,11 +3,12 @@ learning curves.
 
     python -m benchmarks.outlook [--tables head semeval_quickstart …] [--seeds 20] [--optuna 2]
 
-Searches of 32 trials, one after the other, are replayed as `benchmarks.replay` says: random points
-and TPE; without pruning, with racing as it is by default, and with the race that stops trials for
-good. By default racing pauses trials on tables of 500 validation rows or more; on the others it is
-the race that stops, and measured once. The tables are all that have 32 points. Those named are measured, none if none is named
-after `--tables`, and take the place of the same ones in `results/outlook.json`.
+Searches of 32 trials, one after the other, are replayed as `benchmarks.replay` says: random
+points and TPE; without pruning, with racing as it is by default, and with the race that stops
+trials for good. By default racing pauses trials on tables of 500 validation rows or more; on the
+others it is the race that stops, and measured once. The tables are all that have 32 points. Those
+named are measured, none if none is named after `--tables`, and take the place of the same ones in
+`results/outlook.json`.
 
 The estimate is made at the end of searches of 8, 12, 16 and 24 trials, and compared with how much
 better the search of 32 trials on the same seed was: the mean of both, and the share of searches in

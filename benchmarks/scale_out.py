@@ -6,16 +6,16 @@
 
 Simulated: `launcher=local` with so many workers of 16 slots each. The workers are Ray actors as
 ever; their engine (`benchmarks.simulated`) takes a step of a second with all its trials. A trial
-takes 40 to 80 steps, 60 on average, logs each tenth and evaluates each twentieth, and sends a snapshot of 1.1 MB after
-each evaluation but the last. Coordinator, Optuna's storage and records are the real ones; there is
-no tracker. A search begins when all workers are there, and gives each of their slots
-`--trials-per-slot` trials. Measured are the processor time of the coordinator over the time of the
-search, the time from an evaluation to its verdict as the worker sees it, and the steps a second
-over workers × those of the first number of workers. Steps a second are counted from the first
-trial's start to the last one's: after it slots are empty because no trial is left.
+takes 40 to 80 steps, 60 on average, logs each tenth and evaluates each twentieth, and sends a
+snapshot of 1.1 MB after each evaluation but the last. Coordinator, Optuna's storage and records
+are the real ones; there is no tracker. A search begins when all workers are there, and gives each
+of their slots `--trials-per-slot` trials. Measured are the processor time of the coordinator over
+the time of the search, the time from an evaluation to its verdict as the worker sees it, and the
+steps a second over workers × those of the first number of workers. Steps a second are counted
+from the first trial's start to the last one's: after it slots are empty because no trial is left.
 
-With the pruner `racing` trials differ in length, so that its searches have no throughput. `--racing`
-gives the numbers of validation rows that scores are of: from 500 on racing pauses trials and
+With the pruner `racing` trials also end by its verdicts, so that its searches have no throughput.
+`--racing` gives the numbers of validation rows that scores are of: from 500 on racing pauses trials and
 promotes them, below it stops them for good.
 
 `--storage` is the address of a database in place of SQLite in the run directory.
