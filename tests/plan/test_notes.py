@@ -14,10 +14,16 @@ from sweep.plan.plan import make_plan
 
 
 def test_a_warmup_of_most_of_the_trial_is_reported() -> None:
-    plan = make_plan([QUICK, "study.space=null", "optimizer.warmup_steps=150", "trainer.num_train_epochs=3"])
-    (note,) = plan.notes
+    one = [QUICK, "study.space=null", "study.n_trials=1", "trainer.num_train_epochs=3", "trainer.eval_strategy=epoch"]
+    (note,) = make_plan([*one, "optimizer.warmup_steps=150"]).notes
     assert note == "optimizer.warmup_steps is 150, more than a third of the 207 steps of this trial"
-    assert not make_plan([QUICK, "study.space=null", "optimizer.warmup_steps=69", "trainer.num_train_epochs=3"]).notes
+    assert not make_plan([*one, "optimizer.warmup_steps=69"]).notes
+
+
+def test_trials_that_are_all_alike_are_reported() -> None:
+    notes = make_plan([QUICK, "study.space=null", "study.n_trials=6"]).notes
+    assert [note for note in notes if note.startswith("no key is searched: all 6 trials have the same values")]
+    assert not [note for note in make_plan([QUICK, "study.n_trials=6"]).notes if "no key is searched" in note]
 
 
 def test_a_warmup_that_the_search_could_draw_is_reported(tmp_path: Path) -> None:

@@ -188,6 +188,15 @@ def test_endings_say_how_far_the_trial_came():
     assert "to be tried again on resuming" in ending(interrupted, points([0.5]))
 
 
+def test_a_trial_that_was_given_up_is_said_to_have_been_lost_three_times():
+    lost = Failed(FailureReason.LOST, "the worker ended", (), cost(20, 60), given_up=True)
+    said = ending(trial(0, {}, lost), points([0.5]))
+    assert said == (
+        "Given up: three times its process or worker died before the trial had got any further "
+        "(after evaluation 1, 60 of 180 steps)."
+    )
+
+
 @pytest.mark.parametrize("reason", FailureReason)
 def test_every_failure_has_words(reason):
     assert ending(trial(0, {}, Failed(reason, "", (), cost(1, 1))), ())

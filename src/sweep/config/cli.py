@@ -25,8 +25,8 @@ examples:
   sweep report runs/quickstart --json                           the numbers of a report, for scripts
   sweep predict runs/quickstart new.csv --out labelled.csv      the winner's labels for the rows of a file
 
-The same command goes on where it stopped. Exit codes: 0 done, 2 something to mend in the configuration,
-130 interrupted, 1 anything else."""
+The same command goes on where it stopped. Exit codes: 0 done, 2 something to mend, which the message names,
+130 interrupted, 141 nothing reads the output, 1 anything else."""
 
 _SEARCH = "sweep searches by itself: study.space=FILE says what (docs/search.md), study.n_trials=N how long"
 _CONFIG_DIR = "--config-dir DIR adds a folder of your own configs, and +experiment=NAME takes one of its experiments"
@@ -103,7 +103,7 @@ def _without_effect(found: argparse.Namespace) -> Iterator[Fault]:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="sweep", usage=_USAGE, epilog=_help_tail(), formatter_class=argparse.RawDescriptionHelpFormatter,
-        description="Search the hyperparameters of a parameter-efficient text classifier, honestly.",
+        description="Search the hyperparameters of a parameter-efficient text classifier.",
     )  # fmt: skip
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="any config value, in Hydra's grammar")
     parser.add_argument(

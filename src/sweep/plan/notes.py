@@ -33,6 +33,7 @@ def notes(experiment: Experiment, lengths: TrialLengths, scored: int) -> Iterato
     yield from without_effect(config, space, experiment.origin.chosen)
     yield from doubtful_direction(config)
     yield from weighed_twice(config, space)
+    yield from equal_trials(study, space)
     yield from not_learnt(study, space)
     yield from idle_stop(lengths.corners, space, scored)
     yield from unfit_pairs(experiment) if searched else ()
@@ -130,6 +131,15 @@ def weighed_twice(config: Config, space: Space) -> Iterator[str]:
     ):
         rule = f"trainer.class_weights is balanced and trainer.logit_adjustment_tau is {trainer.logit_adjustment_tau:g}"
         yield f"{rule}: each makes up for rare labels by itself, and both together for more than that; use one of them"
+
+
+def equal_trials(study: StudyConfig, space: Space) -> Iterator[str]:
+    """Yield a note where nothing is searched, so that all trials are the same training."""
+    if not len(space) and study.n_trials > 1:
+        yield (
+            f"no key is searched: all {study.n_trials} trials have the same values and the same seed; "
+            "type study.n_trials=1, or name a search space (study.space)"
+        )
 
 
 def not_learnt(study: StudyConfig, space: Space) -> Iterator[str]:

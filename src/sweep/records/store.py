@@ -26,7 +26,9 @@ methods/ia3/             as final/, for the best trial of another value of `stud
 test_readings.jsonl      each reading of the test split: one, unless more trials or a refit
                          led to another model
 warm_start.json          what was taken over from other studies (`study.warm_start`)
-report.md, figures/      built from the files above alone
+report.md, report.html, figures/
+                         built from the files above alone
+budget.json              what the search has used up (`study.budget`)
 .scratch/                temporary folders of the process that holds the run directory
 memory.json              memory of the trials' device and of trainings (`sweep.records.memory`)
 .published               the fingerprint of what the study's own run on the dashboard shows
