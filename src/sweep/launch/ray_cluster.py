@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -149,7 +150,7 @@ def _start(config: Config, folder: Path) -> None:
     check_room(workers)
     paths = filter(None, (str(PACKAGE.parent), os.environ.get("PYTHONPATH")))
     try:
-        with _environment(PYTHONPATH=os.pathsep.join(paths), **_OF_WORKERS), _hangups_ignored():
+        with _environment(PYTHONPATH=os.pathsep.join(paths), **_OF_WORKERS), _hangups_ignored(), _groups_of_their_own():
             ray.init(
                 address="local", num_cpus=workers, num_gpus=gpus, include_dashboard=False, log_to_driver=False,
                 logging_level=logging.ERROR, object_store_memory=_STORE, _node_ip_address=_LOOPBACK,
@@ -180,6 +181,21 @@ def _hangups_ignored() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGHUP, before)
+
+
+@contextmanager
+def _groups_of_their_own() -> Iterator[None]:
+    """Start Ray's processes in process groups of their own within the context. `timeout` and `kill`
+    send SIGTERM to the whole group of the coordinator, which needs its workers to put the trials
+    away."""
+    from ray._private import services
+
+    usual = services.ConsolePopen
+    services.ConsolePopen = partial(usual, process_group=0)
+    try:
+        yield
+    finally:
+        services.ConsolePopen = usual
 
 
 def _gpus(config: Config) -> int:
