@@ -17,6 +17,7 @@ from sweep.engine.protocol import Engine
 from sweep.errors import UserError
 from sweep.launch.code import own_code, own_names
 from sweep.launch.inline import Inline
+from sweep.launch.kept_snapshots import Kept, take_over
 from sweep.launch.launcher import Hosted, Launcher, Make, Search
 from sweep.launch.workspace import Workspace
 from sweep.model.base_model_cache import BaseModelCache, pick_device
@@ -26,6 +27,7 @@ from sweep.plan.plan import Plan
 from sweep.provenance import Fingerprint, git_state, machine, now, package_versions
 from sweep.records.lock import Lock
 from sweep.records.recovery import clear_old, recover
+from sweep.records.snapshots import Snapshots
 from sweep.records.store import Store
 from sweep.records.trial import TrialPlan
 from sweep.study.ended_trials import EndedTrials
@@ -65,6 +67,12 @@ class Session:
     def hosted(self, make: Make) -> AbstractContextManager[Hosted]:
         """Make an object where trials are trained (`Launcher.hosted`)."""
         return self.launcher.hosted(make)
+
+    def take_over(self, plan: TrialPlan, own: Snapshots, key: str, kept: str) -> None:
+        """Look for the snapshot of a training that goes on, or begins, where a worker of this
+        machine may have kept it as `kept`: only where this process trains it."""
+        if plan.kept_on_worker and self.launcher.inline:
+            take_over(own, key, Kept(self.store.identity(), kept))
 
     @property
     def base_models(self) -> BaseModelCache:
