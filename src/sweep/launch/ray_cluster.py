@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import logging
 import os
+import resource
 import signal
 import socket
 import tempfile
@@ -148,6 +149,7 @@ def _start(config: Config, folder: Path) -> None:
         rule = f"is {workers}, but this machine has {gpus} GPU{'s' if gpus > 1 else ''}, and each worker takes one"
         raise UserError.of("launcher.workers", rule)
     check_room(workers)
+    check_file_size()
     paths = filter(None, (str(PACKAGE.parent), os.environ.get("PYTHONPATH")))
     try:
         with _environment(PYTHONPATH=os.pathsep.join(paths), **_OF_WORKERS), _hangups_ignored(), _groups_of_their_own():
@@ -170,6 +172,17 @@ def check_room(workers: int) -> None:
         rule = f"is {workers}, but {takes}, and {part.source} {part.bytes // 2**20} MiB"
         most = next((count for count in range(workers - 1, 1, -1) if host_limit(workers=count).bytes >= _WORKER), 1)
         raise UserError.of("launcher.workers", f"{rule}; use at most {most}")
+
+
+def check_file_size() -> None:
+    """Raise UserError where files may not be as large as Ray's shared memory: the kernel would end
+    Ray's processes without a word."""
+    most, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
+    if most == resource.RLIM_INFINITY or most >= _STORE:
+        return
+    rule = f"is local, but ulimit -f allows files of {most // 1024:,} KiB, and Ray's shared memory is one of "
+    way_out = "raise the limit, or use launcher=inline, which trains in this process, without Ray"
+    raise UserError.of("launcher", f"{rule}{_STORE // 1024:,} KiB; {way_out}")
 
 
 @contextmanager

@@ -107,7 +107,10 @@ def opened(plan: Plan, launcher: Launcher | None = None) -> Iterator[Session]:
         device = where.facts().device_name
         groups = max(len(plan.space.choices(plan.config.study.compare_by)), 1)
         part = trained_part(plan.corners, plan.space, plan.splits.state.scored)
-        view = View(plan.config.study, memory=where.memory_in_use, device=device, groups=groups, part=part)
+        view = View(
+            plan.config.study, memory=where.memory_in_use, device=device, groups=groups, part=part,
+            on_workers=not where.inline,
+        )  # fmt: skip
         where.tell_by(view.say, lambda: stop.raised)
         clear_old(cache_dir())
         for line in recover(store):
