@@ -3,7 +3,9 @@ last snapshot."""
 
 from __future__ import annotations
 
+import os
 import pickle
+import signal
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -25,6 +27,7 @@ from sweep.launch.inline import Inline
 from sweep.launch.launcher import Make
 from sweep.launch.lost import WorkerLostError
 from sweep.plan.plan import Plan
+from sweep.records.trial import Step, Verdict
 
 Run = Callable[..., int]
 Losses = dict[str, tuple[int, ...]]  # by the method or callback: at which of its calls a worker is lost
@@ -161,6 +164,34 @@ def test_snapshots_of_all_weights_stay_with_the_worker(
     assert taken == [*range(1, 7), *range(1, 11)]
     assert_same(tmp_path / "lost", tmp_path / "whole")
     assert not list((tmp_path / "lost" / "cache" / "kept").rglob("*.*"))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("order", [(None, {}), ({}, None)], ids=["then on a worker", "then in this process"])
+def test_a_training_of_all_weights_goes_on_where_the_launcher_changes(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, order: tuple[Losses | None, Losses | None]
+) -> None:
+    options = (
+        "+experiment=quickstart", "adapter=full", "study.snapshots=always", "study.snapshot_every=0",
+        "dataset.max_train_samples=24", "dataset.max_eval_samples=16", "dataset.max_test_samples=16",
+        "trainer.per_device_train_batch_size=8",
+    )  # fmt: skip
+    assert run(tmp_path / "whole", None, *options) == 0
+    steps, usual = list[int](), Watch.step
+
+    def step(self: Watch, taken: Step) -> Verdict:
+        steps.append(taken.step)
+        if taken.step == 4 and steps.count(4) == 1:
+            os.kill(os.getpid(), signal.SIGINT)
+        return usual(self, taken)
+
+    monkeypatch.setattr(Watch, "step", step)
+    first, second = order
+    assert run(tmp_path / "stopped", first, *options) == 130
+    assert run(tmp_path / "stopped", second, *options) == 0
+    assert [step for step in steps if step] == [*range(1, 7)]
+    assert_same(tmp_path / "stopped", tmp_path / "whole")
 
 
 def test_thresholds_are_tuned_on_a_worker_and_all_weights_come_back(run: Run, tmp_path: Path) -> None:

@@ -35,18 +35,23 @@ def test_code_of_the_user_is_staged_beside_sweep_and_both_can_be_imported(
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "__init__.py").write_text("")
     (tmp_path / "mine" / "metrics.py").write_text("def gain(): ...\n")
+    (tmp_path / "plain").mkdir()  # without __init__.py
+    (tmp_path / "plain" / "metrics.py").write_text("from helpers_of_mine import gain\n")
+    (tmp_path / "helpers_of_mine.py").write_text("def gain(): ...\n")
+    (tmp_path / "never_imported.py").write_text("")
     (tmp_path / "single.py").write_text("def gain(): ...\n")
     monkeypatch.syspath_prepend(tmp_path)
     target = tmp_path / "sent"
     target.mkdir()
-    names = ["mine.metrics.gain", "single.gain"]
+    names = ["mine.metrics.gain", "plain.metrics.gain", "single.gain"]
     assert own_names([Config.model_validate({"dataset": {"metrics": tuple(names)}})]) == names
     stage(target, names)
-    assert (target / "mine" / "metrics.py").exists() and (target / "single.py").exists()
+    sent = ["helpers_of_mine.py", "mine", "plain", "single.py", "sweep"]
+    assert sorted(path.name for path in target.iterdir()) == sent
     assert not list(target.rglob("__pycache__"))
     code = (
         "from sweep.config.folders import conf_dir, sweeps_dir; from sweep.launch.code import code_fingerprint;"
-        "import mine.metrics, single; print(conf_dir(), sweeps_dir(), code_fingerprint())"
+        "import mine.metrics, plain.metrics, single; print(conf_dir(), sweeps_dir(), code_fingerprint())"
     )
     done = subprocess.run(
         [sys.executable, "-c", code],

@@ -66,6 +66,10 @@ def test_a_worker_tells_of_its_device(launcher: Launcher) -> None:
     assert launcher.ask(remote_parts.process) != os.getpid()
 
 
+def test_a_signal_to_the_group_of_the_coordinator_reaches_no_worker(launcher: Launcher) -> None:
+    assert os.getpgrp() not in launcher.ask(remote_parts.process_groups)
+
+
 def test_cores_are_shared_out_among_the_workers(launcher: Launcher) -> None:
     assert launcher.ask(remote_parts.threads) == max(1, len(os.sched_getaffinity(0)) // 2)
 

@@ -6,9 +6,10 @@ import os
 
 import pytest
 
+from support.small_files import small_files
 from sweep.engine.host_memory import Limit
 from sweep.errors import UserError
-from sweep.launch.ray_cluster import _without_secrets, check_room
+from sweep.launch.ray_cluster import _without_secrets, check_file_size, check_room
 from sweep.launch.remote import _threads, crowded
 
 CORES = len(os.sched_getaffinity(0))
@@ -44,6 +45,13 @@ def test_more_workers_than_memory_holds_are_refused(monkeypatch: pytest.MonkeyPa
     rule = "is 1000, but a worker takes 600 MiB .* each of the 1000 workers on its host has 6 MiB; use at most 10"
     with pytest.raises(UserError, match=rule):
         check_room(1000)
+
+
+def test_a_limit_of_file_sizes_that_ray_cannot_live_with_is_told() -> None:
+    check_file_size()
+    rule = r"launcher: is local, but ulimit -f allows files of 4 KiB, .* 512,000 KiB; raise the limit, or"
+    with small_files(), pytest.raises(UserError, match=rule):
+        check_file_size()
 
 
 def test_a_token_of_ray_in_the_environment_reaches_ray_and_other_secrets_do_not(

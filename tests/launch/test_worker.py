@@ -14,9 +14,10 @@ import pytest
 from support import toys
 from support.small_files import small_files
 from sweep.errors import Fault, UserError
-from sweep.launch.kept_snapshots import kept_key, kept_snapshots
+from sweep.launch.kept_snapshots import Kept, kept_key, kept_snapshots, newest, take_over
 from sweep.launch.worker import packed, picklable, unpack
 from sweep.records.snapshot import Snapshot
+from sweep.records.snapshots import Snapshots
 from sweep.records.trial import TrialPlan
 
 
@@ -78,6 +79,26 @@ def test_snapshots_of_a_training_of_all_weights_stay_on_the_machine(
     kept.write(key, snapshot(4))
     assert kept.read(key) is not None
     assert kept_snapshots("other").read(key) is None and kept.read(kept_key(replace(plan, number=4))) is None
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "taken"), [(None, None, None), (2, None, 2), (None, 4, 4), (2, 4, 4), (4, 2, 4)]
+)
+def test_a_training_goes_on_from_the_newest_snapshot(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ours: int | None, theirs: int | None, taken: int | None
+) -> None:
+    """The study began in one process and goes on with workers, or the other way round."""
+    monkeypatch.setenv("SWEEP_CACHE", str(tmp_path / "cache"))
+    kept, own = Kept("study", "trial-0001-7"), Snapshots(tmp_path / "run")
+    if theirs is not None:
+        kept.snapshots.write(kept.key, snapshot(theirs))
+    if ours is not None:
+        own.write("trial-0001", snapshot(ours))
+    found = newest(own.read("trial-0001"), kept.snapshots, kept.key)
+    assert (None if found is None else found.step) == taken
+    take_over(own, "trial-0001", kept)
+    assert own.step("trial-0001") == (taken or 0)
+    assert kept.snapshots.keys() == ([kept.key] if theirs is not None and theirs != taken else [])
 
 
 def test_snapshots_that_nobody_wrote_for_a_week_are_deleted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -41,6 +41,15 @@ def test_numbers_and_paths_do_not_tell_causes_apart(first: str, second: str) -> 
     assert reached(failed(first), failed(second))
 
 
+def test_hosts_do_not_tell_causes_apart() -> None:
+    def lost(host: str, why: str = "was killed") -> Failed:
+        message = f"its worker on {host} died: its process {why}"
+        return Failed(FailureReason.LOST, message, (), Cost(host=host), given_up=True)
+
+    assert reached(lost("gpu7"), lost("worker-x9k2f"))
+    assert not reached(lost("gpu7"), lost("gpu7", "ran out of memory"))
+
+
 def test_causes_differ_by_reason_and_by_words() -> None:
     assert not reached(failed("a"), failed("b"))
     assert not reached(failed("a"), failed("a", FailureReason.DIVERGED))

@@ -55,6 +55,24 @@ def test_plain_lines_where_there_is_no_terminal() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("method", "on_workers", "said"),
+    [
+        ("full", True, "taken up with the snapshot that its worker kept, if any"),
+        ("full", False, "taken up without a snapshot"),
+        ("lora", True, "taken up without a snapshot"),
+    ],
+)
+def test_a_training_whose_snapshot_a_worker_may_have_says_so(method: str, on_workers: bool, said: str) -> None:
+    config = Config.model_validate({"adapter": {"method": method}, "study": {"snapshots": "always"}})
+
+    def begin(view: View) -> None:
+        view.on_workers = on_workers
+        view.begin(TrialPlan(0, {}, config, 40, ""), "trial 0", since=0)
+
+    assert printed(begin) == f"trial 0: {said}: as configured\n"
+
+
 def test_a_value_that_was_cut_is_reported_beside_the_one_asked_for() -> None:
     cut = TrialPlan(0, {"optimizer.warmup_steps": 300}, Config(), 40, "", {"optimizer.warmup_steps": 39})
     assert printed(lambda view: view.begin(cut, "trial 0")) == "trial 0: warmup_steps=300 (39 used)\n"

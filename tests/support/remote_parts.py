@@ -26,6 +26,11 @@ def process(_workspace: Workspace) -> int:
     return os.getpid()
 
 
+def process_groups(_workspace: Workspace) -> set[int]:
+    """Return the groups of this process and of the one that started it."""
+    return {os.getpgid(process) for process in (os.getpid(), os.getppid())}
+
+
 def environment(_workspace: Workspace, *names: str) -> dict[str, str | None]:
     return {name: os.environ.get(name) for name in names}
 

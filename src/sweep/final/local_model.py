@@ -20,7 +20,7 @@ from sweep.engine.evaluation import Predictions
 from sweep.engine.trainer import Trained, trained
 from sweep.engine.untrained import before
 from sweep.errors import ADVICE, UserError, first_line
-from sweep.launch.kept_snapshots import Kept
+from sweep.launch.kept_snapshots import Kept, newest
 from sweep.model import artifact
 from sweep.model.account import count
 from sweep.model.base_model_cache import BaseModelCache
@@ -215,8 +215,8 @@ class LocalModel:
 
 
 def _with_kept_snapshot(training: Training, listener: Listener) -> tuple[Training, Callable[[Snapshot], None]]:
-    """Return the training with the snapshot that is kept here, and what takes its further ones.
-    The retraining before a refit is recorded, and its snapshot is deleted."""
+    """Return the training with its newest snapshot, of which one may be kept here, and what takes
+    its further ones. The retraining before a refit is recorded, and its snapshot is deleted."""
     if training.kept is None:
         return training, listener.snapshot
     kept, key = training.kept.snapshots, training.kept.key
@@ -228,4 +228,5 @@ def _with_kept_snapshot(training: Training, listener: Listener) -> tuple[Trainin
     def keep(snapshot: Snapshot) -> None:
         kept.write(key, snapshot)
 
-    return replace(training, plan=replace(training.plan, snapshot=kept.read(key))), keep
+    plan = training.plan
+    return replace(training, plan=replace(plan, snapshot=newest(plan.snapshot, kept, key))), keep

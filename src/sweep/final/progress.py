@@ -53,8 +53,18 @@ class Progress:
             found.drop()
             write_whole(mark, same)
         found.mark = same.strip()
-        found.log, found.step = RowLog.of(found.folder), found.snapshots.step(key)
+        found.log = RowLog.of(found.folder)
+        found.look()
         return found
+
+    @property
+    def kept_key(self) -> str:
+        """Return the key of its snapshot among those that stay on a worker."""
+        return f"{self.key}-{self.mark}"
+
+    def look(self) -> None:
+        """Look up the step of the snapshot."""
+        self.step = self.snapshots.step(self.key)
 
     @property
     def address(self) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from sweep.errors import Interrupted
 from sweep.final.progress import Progress
-from sweep.launch.kept_snapshots import Kept
+from sweep.launch.kept_snapshots import Kept, kept_key
 from sweep.records.snapshot import Snapshot
 from sweep.records.trial import EvalPoint, Step, TrialPlan, Verdict
 from sweep.study.session import Session
@@ -32,6 +32,9 @@ class Watch:
     def begin(cls, session: Session, key: str, plan: TrialPlan, title: str, job_type: JobType) -> Watch:
         """Open a run of the tracker, or go on with the one of an earlier process."""
         progress = Progress.of(session.store, key, plan, say=session.view.say)
+        kept = kept_key(plan) if job_type is JobType.CONFIRM else progress.kept_key
+        session.take_over(plan, progress.snapshots, key, kept)
+        progress.look()
         if progress.address:
             run = go_on(session.tracker, plan, StoppedRun(job_type, progress.address, progress.log.rows))
         else:
@@ -63,7 +66,7 @@ class Watch:
     @property
     def kept_on_worker(self) -> Kept:
         """Return where snapshots that stay on a worker are."""
-        return Kept(self.session.store.identity(), f"{self.progress.key}-{self.progress.mark}")
+        return Kept(self.session.store.identity(), self.progress.kept_key)
 
     def step(self, step: Step) -> Verdict:
         self.newest = max(self.newest, step.step)

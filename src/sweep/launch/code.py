@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from functools import cache
 from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 
 from sweep.config.custom_code import code_state, is_own, load
 from sweep.config.folders import conf_dir, sweeps_dir
@@ -60,7 +61,8 @@ def differences(ours: Mapping[str, str], theirs: Mapping[str, str], whose: str) 
 
 def stage(folder: Path, names: Iterable[str]) -> None:
     """Copy sweep with its configs, and the modules of the user's own code, to a folder that the
-    workers are sent."""
+    workers are sent. Modules that lie beside them and have been imported are copied too, since
+    they may need these."""
     target = folder / PACKAGE.name
     shutil.copytree(PACKAGE, target, ignore=_IGNORED)
     for shipped in (conf_dir(), sweeps_dir()):
@@ -68,22 +70,31 @@ def stage(folder: Path, names: Iterable[str]) -> None:
             shutil.copytree(shipped, target / shipped.name, ignore=_IGNORED)
     for name in names:
         load(name)
-        _stage_module(folder, name.partition(".")[0])
+    own = [place for name in names for place in _places(import_module(name.partition(".")[0]))]
+    beside = {place.parent for place in own}
+    others = [place for module in _loaded() for place in _places(module) if place.parent in beside]
+    for place in dict.fromkeys((*own, *others)):
+        if place.is_dir():
+            shutil.copytree(place, folder / place.name, ignore=_IGNORED, dirs_exist_ok=True)
+        else:
+            shutil.copy(place, folder / place.name)
 
 
-def _stage_module(folder: Path, top: str) -> None:
-    """Copy a module or package of the user's own, unless it is installed: workers need that
-    installed too."""
-    file = getattr(import_module(top), "__file__", None)
-    if file is None or "site-packages" in Path(file).parts or top == PACKAGE.name:
-        return
-    source, target = Path(file), folder / Path(file).name
-    if source.name == "__init__.py":
-        source, target = source.parent, folder / top
-    if source.is_dir():
-        shutil.copytree(source, target, ignore=_IGNORED, dirs_exist_ok=True)
-    else:
-        shutil.copy(source, target)
+def _loaded() -> list[ModuleType]:
+    """Return the top-level modules that have been imported."""
+    found = [module for name, module in sys.modules.items() if "." not in name and name != "__main__"]
+    return [module for module in found if isinstance(module, ModuleType)]
+
+
+def _places(module: ModuleType) -> list[Path]:
+    """Return the file of a top-level module, or the folders of a package: several where it has no
+    `__init__.py`. Empty for one that is installed, which workers need installed too."""
+    file = getattr(module, "__file__", None)
+    folders = [*getattr(module, "__path__", ())]
+    places = [Path(place) for place in folders or ([] if file is None else [file])]
+    if module.__name__ in (PACKAGE.name, *sys.stdlib_module_names):
+        return []
+    return [place for place in places if place.exists() and "site-packages" not in place.parts]
 
 
 def extend_path(entries: Iterable[str]) -> None:

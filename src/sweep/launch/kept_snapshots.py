@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from sweep.config.folders import cache_dir
 from sweep.records.recovery import clear_old
+from sweep.records.snapshot import Snapshot
 from sweep.records.snapshots import Snapshots
 from sweep.records.trial import TrialPlan
 
@@ -53,3 +54,22 @@ def kept_snapshots(study: str) -> Snapshots:
             if time.time() - other.stat().st_mtime > _WEEK:  # the folder changes with each snapshot
                 shutil.rmtree(other.parent)
     return Snapshots(folder / study, logger.warning)
+
+
+def newest(snapshot: Snapshot | None, kept: Snapshots, key: str) -> Snapshot | None:
+    """Return the snapshot of a training that the coordinator has, or the one of this `key` among
+    `kept` where that was taken later: the launcher may have changed in between."""
+    if snapshot is not None and kept.step(key) <= snapshot.step:
+        return snapshot
+    return kept.read(key) or snapshot
+
+
+def take_over(own: Snapshots, own_key: str, kept: Kept) -> None:
+    """Move a snapshot that a worker of this machine kept to those of the run directory, unless
+    that has a later one: the training goes on in this process."""
+    theirs = kept.snapshots
+    if theirs.step(kept.key) <= own.step(own_key):
+        return
+    found = theirs.read(kept.key)
+    if found is not None and own.write(own_key, found):
+        theirs.drop(kept.key)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import importlib.metadata
 import logging
 import os
+import resource
 import signal
 import socket
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -147,9 +149,10 @@ def _start(config: Config, folder: Path) -> None:
         rule = f"is {workers}, but this machine has {gpus} GPU{'s' if gpus > 1 else ''}, and each worker takes one"
         raise UserError.of("launcher.workers", rule)
     check_room(workers)
+    check_file_size()
     paths = filter(None, (str(PACKAGE.parent), os.environ.get("PYTHONPATH")))
     try:
-        with _environment(PYTHONPATH=os.pathsep.join(paths), **_OF_WORKERS), _hangups_ignored():
+        with _environment(PYTHONPATH=os.pathsep.join(paths), **_OF_WORKERS), _hangups_ignored(), _groups_of_their_own():
             ray.init(
                 address="local", num_cpus=workers, num_gpus=gpus, include_dashboard=False, log_to_driver=False,
                 logging_level=logging.ERROR, object_store_memory=_STORE, _node_ip_address=_LOOPBACK,
@@ -171,6 +174,17 @@ def check_room(workers: int) -> None:
         raise UserError.of("launcher.workers", f"{rule}; use at most {most}")
 
 
+def check_file_size() -> None:
+    """Raise UserError where files may not be as large as Ray's shared memory: the kernel would end
+    Ray's processes without a word."""
+    most, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
+    if most == resource.RLIM_INFINITY or most >= _STORE:
+        return
+    rule = f"is local, but ulimit -f allows files of {most // 1024:,} KiB, and Ray's shared memory is one of "
+    way_out = "raise the limit, or use launcher=inline, which trains in this process, without Ray"
+    raise UserError.of("launcher", f"{rule}{_STORE // 1024:,} KiB; {way_out}")
+
+
 @contextmanager
 def _hangups_ignored() -> Iterator[None]:
     """Ignore SIGHUP within the context, and in all processes that are started there: where a
@@ -180,6 +194,21 @@ def _hangups_ignored() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGHUP, before)
+
+
+@contextmanager
+def _groups_of_their_own() -> Iterator[None]:
+    """Start Ray's processes in process groups of their own within the context. `timeout` and `kill`
+    send SIGTERM to the whole group of the coordinator, which needs its workers to put the trials
+    away."""
+    from ray._private import services
+
+    usual = services.ConsolePopen
+    services.ConsolePopen = partial(usual, process_group=0)
+    try:
+        yield
+    finally:
+        services.ConsolePopen = usual
 
 
 def _gpus(config: Config) -> int:

@@ -18,7 +18,7 @@ from typing import Any
 from sweep.engine import memory
 from sweep.engine.protocol import Engine
 from sweep.errors import first_line, naming
-from sweep.launch.kept_snapshots import kept_key, kept_snapshots
+from sweep.launch.kept_snapshots import kept_key, kept_snapshots, newest
 from sweep.launch.messages import (
     Answer,
     Batch,
@@ -120,8 +120,8 @@ class Worker:
 
     def _next(self) -> TrialPlan | None:
         plan: TrialPlan | None = self.port.next_trial()
-        if plan is not None and plan.snapshot is None and plan.kept_on_worker:
-            return replace(plan, snapshot=self._kept.read(kept_key(plan)))
+        if plan is not None and plan.kept_on_worker:
+            return replace(plan, snapshot=newest(plan.snapshot, self._kept, kept_key(plan)))
         return plan
 
     def _step(self, plan: TrialPlan, step: Step) -> Verdict:

@@ -12,7 +12,7 @@ from sweep.records.trial import Failed, FailureReason, Outcome
 _KEY = "study.max_failures_in_a_row"
 _LONGEST = 300  # characters of a failure's message
 
-# What differs between the messages of one cause: paths, values in quotes, and numbers.
+# What differs between the messages of one cause, beside the host of the worker: paths and numbers.
 _PATH = re.compile(r"(?:[\w.~-]*/)+[\w.~-]*")
 _NUMBER = re.compile(r"(?i)(?<![a-z_])[-+]?(?:\d[\d,]*\.?\d*(?:e[-+]?\d+)?|nan|inf(?:inity)?)(?![a-z_])")
 
@@ -29,11 +29,11 @@ _WAY_OUT = {
 class FailuresInARow:
     """Counts trials that fail in the order of their ends; those of one pack count one by one.
 
-    Failures have one cause where reason and message are the same, apart from numbers and paths. A
-    trial that completes, is pruned or fails otherwise begins a new count. A trial that goes on or
-    is tried again, since its failure says nothing about its point, counts nothing; neither does a
-    trial beyond a limit of the study, which the user expects. All that are predicted to need more
-    memory than there is have one cause. `most` None counts none.
+    Failures have one cause where reason and message are the same, apart from numbers, paths and
+    the host. A trial that completes, is pruned or fails otherwise begins a new count. A trial that
+    goes on or is tried again, since its failure says nothing about its point, counts nothing;
+    neither does a trial beyond a limit of the study, which the user expects. All that are
+    predicted to need more memory than there is have one cause. `most` None counts none.
     """
 
     most: int | None
@@ -80,4 +80,7 @@ def _cause(failed: Failed) -> tuple[FailureReason, str]:
     """Return what failures with one cause have in common."""
     if failed.excess:
         return failed.reason, FailureReason.OUT_OF_MEMORY
-    return failed.reason, _NUMBER.sub("N", _PATH.sub("PATH", failed.message)).lower()
+    message = failed.message
+    for host in {one.host for one in failed.cost.on_devices} - {""}:
+        message = re.sub(rf"(?<![\w.-]){re.escape(host)}(?![\w-])", "HOST", message)
+    return failed.reason, _NUMBER.sub("N", _PATH.sub("PATH", message)).lower()

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from sweep.engine.protocol import Engine
 from sweep.errors import Interrupted
+from sweep.launch.kept_snapshots import kept_key
 from sweep.provenance import now
 from sweep.records.events import events_path
 from sweep.records.row_log import Row, RowLog
@@ -212,6 +213,7 @@ class _Loop:
         if (plan := self._planned(stopped)) is None:
             return None
         log = self._log(plan)
+        self.session.take_over(plan, self.snapshots, trial_key(number), kept_key(plan))
         snapshot = self.snapshots.read(trial_key(number))
         run = stopped.run or go_on(
             self.session.tracker, plan, StoppedRun(JobType.TRIAL, store.run_address(number), log.rows)

@@ -17,6 +17,7 @@ from sweep.engine.protocol import Engine
 from sweep.errors import UserError
 from sweep.launch.code import own_code, own_names
 from sweep.launch.inline import Inline
+from sweep.launch.kept_snapshots import Kept, take_over
 from sweep.launch.launcher import Hosted, Launcher, Make, Search
 from sweep.launch.workspace import Workspace
 from sweep.model.base_model_cache import BaseModelCache, pick_device
@@ -26,6 +27,7 @@ from sweep.plan.plan import Plan
 from sweep.provenance import Fingerprint, git_state, machine, now, package_versions
 from sweep.records.lock import Lock
 from sweep.records.recovery import clear_old, recover
+from sweep.records.snapshots import Snapshots
 from sweep.records.store import Store
 from sweep.records.trial import TrialPlan
 from sweep.study.ended_trials import EndedTrials
@@ -66,6 +68,12 @@ class Session:
         """Make an object where trials are trained (`Launcher.hosted`)."""
         return self.launcher.hosted(make)
 
+    def take_over(self, plan: TrialPlan, own: Snapshots, key: str, kept: str) -> None:
+        """Look for the snapshot of a training that goes on, or begins, where a worker of this
+        machine may have kept it as `kept`: only where this process trains it."""
+        if plan.kept_on_worker and self.launcher.inline:
+            take_over(own, key, Kept(self.store.identity(), kept))
+
     @property
     def base_models(self) -> BaseModelCache:
         """Return the base models of this process."""
@@ -99,7 +107,10 @@ def opened(plan: Plan, launcher: Launcher | None = None) -> Iterator[Session]:
         device = where.facts().device_name
         groups = max(len(plan.space.choices(plan.config.study.compare_by)), 1)
         part = trained_part(plan.corners, plan.space, plan.splits.state.scored)
-        view = View(plan.config.study, memory=where.memory_in_use, device=device, groups=groups, part=part)
+        view = View(
+            plan.config.study, memory=where.memory_in_use, device=device, groups=groups, part=part,
+            on_workers=not where.inline,
+        )  # fmt: skip
         where.tell_by(view.say, lambda: stop.raised)
         clear_old(cache_dir())
         for line in recover(store):

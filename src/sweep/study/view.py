@@ -46,6 +46,7 @@ class View:
     device: str = "cpu"  # the name of the trials' device
     groups: int = 1  # values that are compared (study.compare_by)
     part: float = 1.0  # of all trials' training, where the pruner pauses trials
+    on_workers: bool = False  # trials are trained there
     _bar: Progress = field(init=False)
     _live: Live | None = field(init=False, default=None)
     _done: int = field(init=False, default=0)
@@ -116,12 +117,17 @@ class View:
         before = ""
         if since is not None:
             how = "promoted" if promoted else "taken up"
-            before = f"{how}, with a snapshot after step {since}" if since else f"{how} without a snapshot"
+            before = f"{how}, with a snapshot after step {since}" if since else f"{how} {self._without(trial)}"
         elif again is not None:
             before = f"trial {again} was stopped, and its point is tried again"
         self.say(f"{title}: {f'{before}: ' if before else ''}{values or 'as configured'}")
         self._last_line = time.monotonic()
         self._refresh()
+
+    def _without(self, trial: TrialPlan) -> str:
+        """Return what a training goes on with that has no snapshot in the run directory."""
+        kept = self.on_workers and trial.kept_on_worker and trial.settings.snapshot_every is not None
+        return "with the snapshot that its worker kept, if any" if kept else "without a snapshot"
 
     def put_aside(self, title: str, share: float) -> None:
         """Take into account a trial that is paused after this share of its steps."""
