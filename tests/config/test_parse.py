@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from sweep.config.adapter import AdapterConfig
-from sweep.config.parse import is_key, keys, parse, section
+from sweep.config.parse import is_key, keys, mapping_hint, parse, section
 from sweep.config.schema import Config
 
 
@@ -116,6 +116,7 @@ def test_such_a_number_is_named_with_one_rule_wherever_it_is(tree: dict[str, Any
          "must be a mapping; type study.budget.device_hours=VALUE or study.budget.trials=VALUE or study.budget.seconds=VALUE"),
         ({"prompt": {"template": "{text}", "label_words": 3}},
          "must be a mapping; type 'prompt.label_words={NAME: VALUE}'"),
+        ({"published": {"trials": [3]}}, "must be a mapping (element 0); each one has: params, eval, best, eval_by_epoch"),
     ],
 )  # fmt: skip
 def test_a_plain_value_in_place_of_a_list_or_mapping_is_refused_with_what_to_type(
@@ -123,6 +124,11 @@ def test_a_plain_value_in_place_of_a_list_or_mapping_is_refused_with_what_to_typ
 ) -> None:
     (found,) = faults_of(tree).values()
     assert found.partition("but ")[2] == rule
+
+
+def test_a_key_that_is_no_mapping_has_no_hint_for_one() -> None:
+    assert [mapping_hint(key) for key in ("optimizer.learning_rate", "dataset.metrics", "nothing")] == [""] * 3
+    assert mapping_hint("optimizer.optim_args") == "; type 'optimizer.optim_args={NAME: VALUE}'"
 
 
 def test_a_section_given_as_a_plain_value_is_a_fault() -> None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 import torch
 
 from support.snapshots import Stopping, comparable
 from support.trials import make_plan
 from sweep.data.tokenise import TokenisedData
 from sweep.engine.before_start import failed_before_start, saved_cost, stopped_before_start
+from sweep.engine.snapshot import encode
 from sweep.model.base_model_cache import BaseModelCache
 from sweep.records.cost import Cost
 from sweep.records.snapshot import Snapshot
@@ -51,3 +53,17 @@ def test_a_broken_snapshot_is_as_none() -> None:
     ended = stopped_before_start(broken, lambda *_: Verdict.INTERRUPT, CPU)
     assert isinstance(ended, Failed) and ended.cost == Cost()
     assert saved_cost(broken) is saved_cost(PLAN) is None
+
+
+def test_a_snapshot_of_several_folds_tells_no_cost() -> None:
+    folds = replace(PLAN, snapshot=encode({"members": [], "logged": []}, 6, seconds=2.0))
+    ended = stopped_before_start(folds, lambda *_: Verdict.INTERRUPT, CPU)
+    assert isinstance(ended, Failed) and ended.cost == Cost()
+    assert saved_cost(folds) is None
+
+
+def test_a_state_that_lacks_a_count_is_an_error_and_not_a_missing_snapshot() -> None:
+    """Else the trial would end with a part of its counts."""
+    cut = replace(PLAN, snapshot=encode({"engine": "trainer", "trial": {"step": 6}}, 6))
+    with pytest.raises(KeyError, match="epoch"):
+        saved_cost(cut)

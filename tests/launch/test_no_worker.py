@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from sweep.launch.actor import Refusal
 from sweep.launch.no_worker import no_worker
 from sweep.launch.ray_cluster import Node
 from sweep.launch.shape import Shape
@@ -25,11 +26,12 @@ HEAD = ("10.0.0.1", 6379)
     ],
 )
 def test_a_cluster_without_room_is_told_with_what_to_do(shape: Shape, cores: int, told: str) -> None:
-    (fault,) = no_worker(HEAD, shape, [Node("a", "one", cores, 0)], {}, (), 60)
+    (fault,) = no_worker(HEAD, shape, [Node("a", "one", cores, 0)], (), (), 60)
     assert told in fault.message and fault.message.startswith("no worker came for 60 s (launcher.wait)")
 
 
 def test_refusals_and_waiting_workers_are_told() -> None:
-    first, second = no_worker(HEAD, Shape(False, cpus=2), [], {"one": ["torch is 1.0", "peft too"]}, {"two"}, 60)
+    refused = [Refusal("one", ("torch is 1.0", "peft too"))] * 2
+    first, second = no_worker(HEAD, Shape(False, cpus=2), [], refused, {"two"}, 60)
     assert first.message == "the worker on one is not used: torch is 1.0; peft too"
     assert "one that takes 2 CPU cores of a node waits for room, or for Ray to start it, on two;" in second.message

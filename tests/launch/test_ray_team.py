@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 
 from support.teams import CPU
+from sweep.errors import UserError
+from sweep.launch.actor import Refusal
 from sweep.launch.ray_cluster import Node
 from sweep.launch.ray_team import RayTeam, _Seat
 from sweep.launch.shape import Shape
@@ -49,49 +51,68 @@ def test_the_workers_that_are_placed_on_a_host_or_may_be_share_it() -> None:
     assert team.workers_on_host(there) == 3
 
 
+OLD, BROKEN = Refusal("one", ("torch is 1.0",)), Refusal("one", ("no space left",))
+
+
 def test_a_host_that_was_refused_and_mended_is_used_again() -> None:
+    """Its node has another id. A worker beside one that is used stays refused."""
     nothing: Any = None
-    team = RayTeam(nothing, Shape(False, cpus=2), nothing, nothing, 60.0, print, refused={"one": ("torch is 1.0",)})
+    refused = {("a", 0): OLD, ("b", 1): BROKEN, ("c", 0): Refusal("two", OLD.reasons)}
+    nodes = [Node("b", "one", 4, 0)]
+    team = RayTeam(nothing, Shape(False, cpus=2), nothing, nothing, 60.0, print, refused=dict(refused), _nodes=nodes)
     seat = team._seats["b", 0] = _Seat(nothing, ("b", 0), "one", 0.0)
     team._take_in(seat, CPU)
     assert [member.name for member in team.members] == ["one/0"]
-    assert not team.refused
+    del refused["a", 0]
+    assert team.refused == refused
+
+
+def test_each_reason_of_the_workers_on_a_host_is_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ray, "kill", lambda _actor: None)
+    cluster: Any = Cluster()
+    nothing, said = cluster, list[str]()
+    team = RayTeam(cluster, Shape(True), nothing, nothing, 0.0, said.append, _nodes=[Node("a", "one", 4, 3)])
+    for index, one in enumerate((OLD, BROKEN, OLD)):
+        seat = team._seats["a", index] = _Seat(nothing, ("a", index), "one", 0.0)
+        team._take_in(seat, one)
+    assert said == [str(OLD), str(BROKEN)] == [
+        "the worker on one is not used: torch is 1.0", "the worker on one is not used: no space left"
+    ]  # fmt: skip
+    team._alone_since -= 60.0
+    with pytest.raises(UserError, match=r"torch is 1\.0\n.*no space left") as error:
+        team._check_alone()
+    assert len(error.value.faults) == 2
 
 
 @dataclass
 class Cluster:
-    """The head of a cluster that answers or not, and that may be another one when it is back."""
+    """The head of a cluster that answers or not."""
 
-    answers: bool = True
-    back: bool = True
+    there: bool = True
+    local: bool = False
     asked: int = 0
     head: tuple[str, int] = ("10.0.0.1", 6379)
 
-    def reachable(self) -> bool:
-        return self.answers
-
-    def is_back(self) -> bool:
-        return self.back
+    def answers(self) -> bool:
+        return self.there
 
     def nodes(self) -> list[Node]:
         self.asked += 1
         return []
 
 
-@pytest.mark.parametrize("same", [True, False])
-def test_another_head_in_place_of_the_first_is_asked_for_nothing(same: bool) -> None:
-    """Ray aborts a process that asks another cluster for the nodes of its own."""
+def test_a_head_that_is_away_is_asked_for_nothing_and_after_a_while_counts_as_gone() -> None:
     nothing: Any = None
-    cluster: Any = Cluster(back=same)
+    cluster: Any = Cluster()
     team = RayTeam(cluster, Shape(False), nothing, nothing, 60.0, print)
-    for answers in (True, False, True, True):
-        cluster.answers, team._looked = answers, 0.0
+    for there in (True, False, True, True, False):
+        cluster.there, team._looked = there, 0.0
         team._look()
-    assert cluster.asked == (3 if same else 1) and not team._ready
-    team._head_seen, team._looked, cluster.answers = -1e6, 0.0, False
+    assert cluster.asked == 3 and not team._ready
+    team._head_seen, team._looked = -1e6, 0.0
     team._look()
     (event,) = team._ready
     assert isinstance(event, Severed) and event.why == "the head of the Ray cluster at 10.0.0.1:6379 is gone"
-    cluster.answers, team._looked = True, 0.0
+    cluster.there, team._looked = True, 0.0
     team._look()
-    assert cluster.asked == (3 if same else 1)
+    assert cluster.asked == 3

@@ -139,6 +139,18 @@ def test_a_pruned_trial_does_not_say_that_it_keeps_the_limit_of_a_growing_cost(t
     assert judge.constraints(record) == {"cost.flops": 1.0, "cost.peak_host_bytes": -0.5}
 
 
+def test_a_cost_that_is_not_known_is_not_measured(tmp_path: Path) -> None:
+    """That of a trial that was lost has its seconds alone."""
+    config = plan(tmp_path).config
+    limits = {"cost.seconds": 10.0, "cost.peak_host_bytes": 10.0, "cost.peak_device_bytes": 10.0, "cost.flops": 10.0}
+    judge = feasibility.Feasibility(limits, plan(tmp_path).splits.labels)
+    assert judge.measured(config, Pruned((), Cost(seconds=5.0, steps=3))) == {"cost.seconds": 5.0}
+    on_a_cpu = Cost(seconds=5.0, peak_host_bytes=7, flops=3.0)
+    assert judge.measured(config, Pruned((), on_a_cpu)) == {
+        "cost.seconds": 5.0, "cost.peak_host_bytes": 7, "cost.peak_device_bytes": 0, "cost.flops": 3.0
+    }  # fmt: skip
+
+
 def test_a_trial_that_was_recorded_before_a_kill_is_told_with_its_constraints(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -157,6 +169,7 @@ def test_a_trial_that_was_recorded_before_a_kill_is_told_with_its_constraints(
     (again,) = searched(tmp_path, *options, engine=ToyEngine(measures=slow))
     assert failed(again).reason is FailureReason.INFEASIBLE
     assert failed(again).excess == pytest.approx(failed(record).excess)
+    assert again.used == record.used
 
 
 def test_records_of_earlier_versions_have_no_measured_values(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from sqlalchemy import Engine, event
 
 from support.toys import ToyEngine, session
 from sweep.records.trial import TrialPlan, TrialRecord
+from sweep.study.next_point import next_point
 from sweep.study.optuna_study import OptunaStudy
 from sweep.study.points import suggest
 from sweep.study.search import _Loop, search
@@ -109,7 +110,7 @@ def test_half_a_point_of_an_earlier_version_is_asked_for_again(tmp_path: Path, o
     whole = points(searched(tmp_path / "whole", *options))
     with session(tmp_path, *PLAIN, *options) as opened:
         optuna_study = OptunaStudy.open(opened.plan.config.study, opened.plan.space, opened.store)
-        _, sampler = optuna_study._prepared()
+        _, sampler = next_point(optuna_study.study, optuna_study.config, optuna_study.space)
         optuna_study.study.sampler = sampler
         trial = optuna_study.study.ask()
         suggest(trial, opened.plan.space["optimizer.learning_rate"])

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 import optuna
 import pytest
@@ -83,6 +84,27 @@ def test_a_retried_point_is_asked_for_next_with_its_place(tmp_path: Path) -> Non
         assert study.counted == 0
         again, same = study.ask()
         assert (same, again.number, study.place(again.number)) == (params, 2, 0)
+
+
+def test_waiting_points_are_counted_after_each_ask_and_tell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Workers ask for their number at every step."""
+    rest = "optimizer.weight_decay: 0, optimizer.warmup_steps: 0.1, trainer.per_device_train_batch_size: 8"
+    point = f"{{{{{RATE}: {{}}, {rest}, trainer.num_train_epochs: 3}}}}"
+    enqueued = f"study.enqueue=[{point.format('1.0e-3')},{point.format('2.0e-3')}]"
+    usual, reads = OptunaStudy._trials, list[object]()
+
+    def read(study: OptunaStudy, *states: Any) -> Any:
+        reads.append(states)
+        return usual(study, *states)
+
+    with opened(tmp_path, *PLAIN, enqueued) as study:
+        monkeypatch.setattr(OptunaStudy, "_trials", read)
+        assert [study.complete_points() for _ in range(9)] == [2] * 9 and len(reads) == 1
+        trial, _ = study.ask()
+        assert [study.complete_points() for _ in range(9)] == [1] * 9
+        study.tell(trial, lost())
+        reads.clear()
+        assert [study.complete_points() for _ in range(9)] == [2] * 9 and len(reads) == 1
 
 
 def test_a_trial_that_is_lost_three_times_at_one_step_is_given_up(tmp_path: Path) -> None:

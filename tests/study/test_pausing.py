@@ -20,6 +20,7 @@ from sweep.final.confirm import choose
 from sweep.plan import pausing
 from sweep.records.cost import Cost
 from sweep.records.events import read_rows
+from sweep.records.final import Parameters
 from sweep.records.marks import UnfinishedState
 from sweep.records.row_log import RowLog
 from sweep.records.snapshot import Snapshot
@@ -29,7 +30,7 @@ from sweep.records.store import Store
 from sweep.records.trial import EvalPoint, Failed, Metrics, Pruned, TrialPlan, TrialRecord, Verdict
 from sweep.search import pruners
 from sweep.search.promotion import PAUSED_AT
-from sweep.study import recovery
+from sweep.study import feasibility, recovery
 from sweep.study.crashes import crashes_recorded
 from sweep.study.recovery import cost_at_pause
 from sweep.study.running import RunningTrial
@@ -186,6 +187,20 @@ def test_a_kill_between_the_decision_and_the_pause(tmp_path: Path, whole: Whole,
     else:
         assert isinstance(records[1].outcome, Pruned)
         assert records[1].outcome.cost.steps == records[1].outcome.evals[-1].step
+
+
+def test_a_pause_that_is_recorded_after_a_kill_has_the_measured_values(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(feasibility, "preflight", lambda *_: Parameters(10**6, 1000, 10**7))
+    options = (*OPTIONS, "+study.limits.parameters.trained=5e3", "+study.limits.cost.peak_host_bytes=1e12")
+    engine = KilledAtPause()
+    engine.saved = True
+    with pytest.raises(Killed):
+        searched(tmp_path, *options, engine=engine)
+    records = searched(tmp_path, *options)
+    assert records[1].state == "pruned"
+    assert records[1].measured == {"parameters.trained": 1000}, "without a peak, which is not in the snapshot"
 
 
 def test_a_search_that_ends_early_keeps_its_paused_trials(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

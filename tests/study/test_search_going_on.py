@@ -18,9 +18,11 @@ from support.toys import ToyEngine, session
 from sweep.config.schema import Scalar
 from sweep.errors import Interrupted
 from sweep.records.cost import Cost
+from sweep.records.marks import Marks
 from sweep.records.snapshots import FOLDER, Snapshots, trial_key
 from sweep.records.store import Store
 from sweep.records.trial import EvalPoint, Failed, FailureReason, Outcome, TrialPlan, TrialRecord, Verdict
+from sweep.study.attributes import LOSSES
 from sweep.study.optuna_study import OptunaStudy
 from sweep.study.search import _Loop, search
 
@@ -325,6 +327,43 @@ def test_a_point_is_not_given_up_for_what_others_may_have_done(tmp_path: Path) -
     records = searched(tmp_path, "study.n_trials=2", *PLAIN)
     assert [record.state for record in records] == ["completed", "completed"]
     assert [record.params for record in records] == found[0]
+
+
+@pytest.mark.parametrize("place", [(OptunaStudy, "lost"), (Marks, "clear")], ids=["counting", "deleting marks"])
+@pytest.mark.parametrize("done", [0, 1, 2])
+def test_a_kill_while_losses_are_counted_counts_each_of_them_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: tuple[type, str], done: int
+) -> None:
+    die(tmp_path, 3)
+    usual, left = getattr(*place), done
+
+    def dying(*given: Any, **options: Any) -> Any:
+        nonlocal left
+        if not left:
+            raise Killed
+        left -= 1
+        return usual(*given, **options)
+
+    with monkeypatch.context() as patched, pytest.raises(Killed):
+        patched.setattr(*place, dying)
+        die(tmp_path, 3, begun=False)
+    die(tmp_path, 3, begun=False)
+    study = optuna.load_study(study_name="quickstart", storage=f"sqlite:///{tmp_path / 'run' / 'study.db'}")
+    assert [trial.user_attrs[LOSSES] for trial in study.trials] == pytest.approx([1 / 3] * 3)
+
+
+def test_a_loss_of_a_worker_is_not_counted_again_after_a_kill(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The coordinator dies after the loss is counted, and before the trial's mark is deleted."""
+
+    def dying(*_: object) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patched, pytest.raises(Killed):
+        patched.setattr(_Loop, "_put_away", dying)
+        searched(tmp_path, "study.n_trials=1", *PLAIN, engine=Losing({0: [0]}, snapshots=False))
+    die(tmp_path, 1, begun=False)
+    study = optuna.load_study(study_name="quickstart", storage=f"sqlite:///{tmp_path / 'run' / 'study.db'}")
+    assert study.trials[0].user_attrs[LOSSES] == 1
 
 
 def test_a_process_that_dies_before_its_trial_begins_says_nothing_about_the_point(tmp_path: Path) -> None:

@@ -62,7 +62,7 @@ def die(tracker: MockTracker) -> None:
     """End as a killed process does: no run is ended, and the marks of open runs stay."""
     tracker.server.close()
     abandon([run.client for run in tracker.runs])
-    tracker._service.put_back()
+    tracker.connection.service.put_back()
 
 
 def final_record(number: int) -> FinalRecord:

@@ -50,7 +50,7 @@ def opened(tracker: Tracker, trial: TrialPlan) -> WandbRun:
 def die(tracker: WandbTracker) -> None:
     """End as a killed process does: no run is ended."""
     abandon([run.client for run in tracker.runs])
-    tracker._service.put_back()
+    tracker.connection.service.put_back()
 
 
 def rows_of(run: Received) -> list[tuple[int, list[str]]]:
@@ -387,7 +387,7 @@ def test_a_run_starts_while_another_thread_starts_a_new_process_of_the_client(
         monkeypatch.setattr(wandb, "init", usual)
         run = usual(**given) if started else None
         kill_service()
-        tracker._restart_if_gone()
+        tracker.connection.service.renew_if_gone()
         if run is None:
             raise BrokenPipeError
         return run
@@ -399,6 +399,7 @@ def test_a_run_starts_while_another_thread_starts_a_new_process_of_the_client(
     tracker.close()
     (got,) = logged_in.backend.runs.values()
     assert rows_of(got) == ALL and got.state == "finished" and len(said) == 1
+    assert run.process == tracker.connection.service.number == 1
 
 
 def test_an_alert_is_sent_by_a_new_process_of_the_client(logged_in, make_config, make_trial, run_dir):
@@ -411,3 +412,16 @@ def test_an_alert_is_sent_by_a_new_process_of_the_client(logged_in, make_config,
     run.finish(Ending("completed"))
     tracker.close()
     assert [alert.title for alert in logged_in.backend.alerts] == ["study: a new best trial"]
+
+
+def test_an_alert_opens_no_run_that_has_ended(logged_in, make_config, make_trial, run_dir):
+    config = make_config(alerts=("best",))
+    tracker = open_tracker(config, run_dir)
+    run = opened(tracker, make_trial(config))
+    run.finish(Ending("completed"))
+    kill_service()
+    tracker.connection.service.renew_if_gone()
+    run.alert(Alert("best", "study: a new best trial", "trial 0"))
+    (got,) = logged_in.backend.runs.values()
+    assert (got.state, logged_in.backend.alerts) == ("finished", [])
+    tracker.close()

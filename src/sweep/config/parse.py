@@ -8,7 +8,7 @@ import re
 import shlex
 from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
@@ -76,9 +76,14 @@ def section(path: str) -> type[Section] | None:
 
 def is_key(path: str) -> bool:
     """Return whether a dotted key is one of the schema's."""
+    return _field(path) is not None
+
+
+def _field(path: str) -> FieldInfo | None:
+    """Return the field at a dotted key; None for an unknown key."""
     parent, _, name = path.rpartition(".")
     owner = section(parent) if parent else Config
-    return owner is not None and name in _fields(owner)
+    return None if owner is None else _fields(owner).get(name)
 
 
 def keys() -> tuple[str, ...]:
@@ -172,30 +177,35 @@ def _inner(path: str, rest: tuple[int | str, ...], tree: Mapping[str, Any]) -> t
 
 
 def mapping_hint(path: str) -> str:
-    """Return what to type for a key whose value is a mapping, or a list of mappings; empty where
-    `path` is no key."""
-    if not is_key(path):
+    """Return what to type for a key whose value is a mapping, or a list of mappings; empty for any
+    other key, and where `path` is no key."""
+    if (field := _field(path)) is None:
         return ""
     if (owner := section(path)) is None:
-        example = _example(path) or "{NAME: VALUE}"
-        return f"; type {shlex.quote(f'{path}={example}')}"
+        example = _example(field) or ("{NAME: VALUE}" if _is_mapping(field.annotation) else "")
+        return example and f"; type {shlex.quote(f'{path}={example}')}"
     names = [*_fields(owner)]
+    if get_origin(field.annotation) is tuple:
+        return f"; each one has: {', '.join(names)}"
     typed = " or ".join(f"{path}.{one}=VALUE" for one in names)
     return f"; type {typed}" if len(names) <= _FEW else f"; {path} has: {', '.join(names)}"
 
 
 def list_hint(path: str) -> str:
     """Return what to type for a key whose value is a list of mappings; empty for other lists."""
-    return mapping_hint(path) if is_key(path) and _example(path).startswith("[") else ""
+    field = _field(path)
+    return mapping_hint(path) if field is not None and _example(field).startswith("[") else ""
 
 
-def _example(path: str) -> str:
-    """Return the value of a key that its description has as an example, or an empty text."""
-    parent, _, name = path.rpartition(".")
-    owner = section(parent) if parent else Config
-    described = _fields(owner)[name].description if owner else None
-    found = _EXAMPLE.search(described or "")
+def _example(field: FieldInfo) -> str:
+    """Return the value that the description of a key has as an example, or an empty text."""
+    found = _EXAMPLE.search(field.description or "")
     return found[0] if found else ""
+
+
+def _is_mapping(annotation: Any) -> bool:
+    kinds = (get_origin(one) for one in (annotation, *get_args(annotation)))
+    return any(isinstance(kind, type) and issubclass(kind, Mapping) for kind in kinds)
 
 
 def _hint(path: str, found: ErrorDetails) -> str:

@@ -65,18 +65,21 @@ def saved_cost(trial: TrialPlan) -> Cost | None:
 
 
 def _put_away(trial: TrialPlan, on_step: OnTrialStep, device: torch.device) -> tuple[TrialState, dict[str, Any]]:
-    """Return the state of a trial that is not loaded, and all that its snapshot holds."""
+    """Return the state of a trial that is not loaded, and all that its snapshot holds: nothing
+    where it cannot be read, or holds the states of several folds."""
     state = TrialState(
         trial.settings, SharedClock(place=place_of(trial, device)), partial(on_step, trial), lambda _: Verdict.CONTINUE,
         schedule_steps=trial.total_steps, last_step=trial.total_steps,
     )  # fmt: skip
-    saved: dict[str, Any] = {}
-    if trial.snapshot is not None:
-        try:
-            saved = decode(trial.snapshot, torch.device("cpu"))
-            state.load_state_dict(saved["trial"])
-        except (BrokenSnapshotError, KeyError):  # told where the trial begins; folds have their own states
-            saved = {}
+    if trial.snapshot is None:
+        return state, {}
+    try:
+        saved = decode(trial.snapshot, torch.device("cpu"))
+    except BrokenSnapshotError:  # told where the trial begins
+        return state, {}
+    if ENGINE not in saved:  # of several folds, which have states of their own
+        return state, {}
+    state.load_state_dict(saved["trial"])
     return state, saved
 
 

@@ -51,10 +51,13 @@ class Spec:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """The reasons why a worker cannot train for a study."""
+    """The reasons why the worker on a host cannot train for a study."""
 
     host: str
     reasons: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"the worker on {self.host} is not used: {'; '.join(self.reasons)}"
 
 
 class Actor:

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from sweep.errors import Fault
+from sweep.launch.actor import Refusal
 from sweep.launch.ray_cluster import Node
 from sweep.launch.shape import Shape
 
 
 def no_worker(
-    head: tuple[str, int], shape: Shape, nodes: Sequence[Node], refused: Mapping[str, Sequence[str]],
+    head: tuple[str, int], shape: Shape, nodes: Sequence[Node], refused: Iterable[Refusal],
     waiting: Collection[str], wait: float,
 ) -> list[Fault]:  # fmt: skip
-    """Return the faults of a cluster that has had no worker for `wait` seconds: why each host in
-    `refused` is not used, and what those that were placed on the hosts `waiting` wait for."""
-    rules = [f"the worker on {host} is not used: {'; '.join(why)}" for host, why in refused.items()]
+    """Return the faults of a cluster that has had no worker for `wait` seconds: why workers
+    were `refused`, and what those that were placed on the hosts `waiting` wait for."""
+    rules = [str(one) for one in dict.fromkeys(refused)]
     takes = "a GPU" if shape.gpu else f"{shape.cpus or 'all'} CPU cores of a node"
     late = f"no worker came for {wait:g} s (launcher.wait)"
     if waiting:

@@ -76,24 +76,17 @@ class Cluster:
             for node in found if node["Alive"]
         ]  # fmt: skip
 
-    def is_back(self) -> bool:
-        """Return whether the head that answers is that of this cluster. One that was started again
-        has another cluster, and Ray aborts a process that asks it for the nodes of this one."""
+    def answers(self) -> bool:
+        """Return whether the head of this cluster answers. One that was started in its place has
+        another cluster, and Ray aborts a process that asks it for the nodes of this one."""
         from ray._raylet import GcsClient  # type: ignore[attr-defined]
 
         try:
+            socket.create_connection(self.head, timeout=2.0).close()  # Ray's client would wait for a minute
             found: str = GcsClient(address=":".join(map(str, self.head))).cluster_id.hex()
-        except Exception:  # it goes again; Ray raises errors of many kinds
+        except Exception:  # it goes in between; Ray raises errors of many kinds
             return False
         return found == self.id
-
-    def reachable(self) -> bool:
-        """Return whether the head can be reached."""
-        try:
-            with socket.create_connection(self.head, timeout=2.0):
-                return True
-        except OSError:
-            return False
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from sweep.data.splits import Splits
 from sweep.errors import UserError, first_line
 from sweep.launch.actor import Actor, Refusal, Spec
 from sweep.launch.lost import raise_remote, why_it_died
-from sweep.launch.messages import Batch, Done, Ended, Files, Reply, Saved
+from sweep.launch.messages import Batch, Done, Ended, Files, Message, Reply, Saved
 from sweep.launch.no_worker import no_worker
 from sweep.launch.ray_cluster import Cluster, Node
 from sweep.launch.shape import Shape
@@ -60,7 +60,7 @@ class RayTeam:
     wait: float
     say: Callable[[str], None]
     members: list[Member] = field(default_factory=list)
-    refused: dict[str, tuple[str, ...]] = field(default_factory=dict)  # reasons by host
+    refused: dict[Place, Refusal] = field(default_factory=dict)  # these places get no other worker
     _seats: dict[Place, _Seat] = field(default_factory=dict)
     _of: dict[Member, _Seat] = field(default_factory=dict)
     _pending: dict[Any, _Seat] = field(default_factory=dict)  # by the reference to what comes
@@ -68,7 +68,7 @@ class RayTeam:
     _starting: dict[Any, _Seat] = field(default_factory=dict)  # likewise, until its process runs
     _files: dict[Any, tuple[_Seat, Batch]] = field(default_factory=dict)  # likewise
     _calls: dict[Any, _Seat] = field(default_factory=dict)  # to idle workers, which die without a word
-    _closed: dict[Place, float] = field(default_factory=dict)  # places without a worker, until when
+    _resting: dict[Place, float] = field(default_factory=dict)  # places that get no worker, until when
     _losses: dict[Place, int] = field(default_factory=dict)
     _ready: list[Event] = field(default_factory=list)
     _looked: float = 0.0
@@ -76,7 +76,6 @@ class RayTeam:
     _alone_since: float = field(default_factory=time.monotonic)
     _nodes: list[Node] = field(default_factory=list)
     _sent: Any = None  # the reference to the rows
-    _away: bool = False  # the head did not answer the last look
     _severed: bool = False  # nothing is asked of the cluster any more
 
     @property
@@ -135,14 +134,14 @@ class RayTeam:
         if seat is not None:
             self._forget(seat)
             rest = 0.0 if self.cluster.local else min(_REST, self.wait / 4)
-            self._closed[seat.place] = time.monotonic() + rest
+            self._resting[seat.place] = time.monotonic() + rest
 
     def close(self) -> None:
         """End all workers."""
         import ray
         from ray.exceptions import RayError
 
-        if self._severed or not self.cluster.reachable():
+        if self._severed or not self.cluster.answers():
             return
         if closing := [seat.actor.close.remote() for seat in self._seats.values() if seat.member is not None]:
             with suppress(OSError, RayError):  # the raylet has ended
@@ -156,7 +155,7 @@ class RayTeam:
         if now - self._looked < _LOOK:
             return
         self._looked = now
-        nodes = self._known_nodes()
+        nodes = self.cluster.nodes() if not self._severed and self.cluster.answers() else None
         if nodes is None:
             if now - self._head_seen > _CUT_OFF:
                 self._sever(f"the head of the Ray cluster at {':'.join(map(str, self.cluster.head))} is gone")
@@ -169,21 +168,14 @@ class RayTeam:
             if node.draining:
                 self._drain(node)
             for index in range(self.shape.workers(node)):
-                place = (node.id, index)
-                full = self.shape.only is not None and len(self._seats) >= self.shape.only
-                if place not in self._seats and now >= self._closed.get(place, 0.0) and not full:
+                if self._is_free(place := (node.id, index), now):
                     self._place(node, place)
 
-    def _known_nodes(self) -> list[Node] | None:
-        """Return the nodes; None while the head is away, and where another cluster has taken its
-        place."""
-        if self._severed or not self.cluster.reachable():
-            self._away = True
-            return None
-        if self._away and not self.cluster.is_back():
-            return None
-        self._away = False
-        return self.cluster.nodes()
+    def _is_free(self, place: Place, now: float) -> bool:
+        """Return whether a worker may be placed there now."""
+        full = self.shape.only is not None and len(self._seats) >= self.shape.only
+        used = place in self._seats or place in self.refused
+        return not full and not used and now >= self._resting.get(place, 0.0)
 
     def _sever(self, why: str) -> None:
         self._severed = True
@@ -251,7 +243,7 @@ class RayTeam:
             cause = error.cause if isinstance(error.cause, BaseException) else error
             if seat.member is not None:
                 raise_remote(cause, str(error), seat.host)
-            self._refuse(seat, (f"{type(cause).__name__}: {first_line(cause)}",))
+            self._refuse(seat, Refusal(seat.host, (f"{type(cause).__name__}: {first_line(cause)}",)))
         except RayError as error:
             self._lose(seat, why_it_died(error))
 
@@ -270,7 +262,7 @@ class RayTeam:
         """Pass on the snapshots of a lost worker that are there."""
         import ray
 
-        waited = [one for one, (whose, _) in self._snapshots.items() if whose is seat]
+        waited = self._snapshots_of(seat)
         found, _ = ray.wait(waited, num_returns=len(waited), timeout=0) if waited else ([], [])
         for reference in found:
             self._bring(reference)
@@ -292,13 +284,21 @@ class RayTeam:
         if isinstance(found, Batch):
             self._heard(seat, found)
         elif isinstance(found, Refusal):
-            self._refuse(seat, found.reasons)
+            self._refuse(seat, found)
         else:
-            self.refused.pop(seat.host, None)  # it was mended
+            self._forget_mended(seat.host)
             seat.member = Member(self._name(seat.host), found)
             self.members.append(seat.member)
             self._of[seat.member] = seat
             self._ready.append(Joined(seat.member))
+
+    def _forget_mended(self, host: str) -> None:
+        """Forget why workers of nodes that are gone were not used: the host has another node, with
+        a worker that is used."""
+        there = {node.id for node in self._nodes}
+        self.refused = {
+            place: one for place, one in self.refused.items() if one.host != host or place[0] in there
+        }  # fmt: skip
 
     def _name(self, host: str) -> str:
         """Return a name that no other worker has: several nodes may be on one host."""
@@ -314,42 +314,44 @@ class RayTeam:
         seat.member.memory = batch.memory
         seat.member.leaving = seat.member.leaving or batch.leaving
         self._losses.pop(seat.place, None)
+        kept: list[Message] = []
         for message in batch.messages:
             if isinstance(message, Saved):
                 self._supersede(seat, message)
                 if isinstance(message.data, ray.ObjectRef):
                     self._snapshots[message.data] = seat, message
+                    continue
             elif isinstance(message, Ended | Done):
-                for reference in [one for one, (whose, _) in self._snapshots.items() if whose is seat]:
+                for reference in self._snapshots_of(seat):
                     self._bring(reference)
-        kept = tuple(
-            one for one in batch.messages if not (isinstance(one, Saved) and isinstance(one.data, ray.ObjectRef))
-        )
-        last = kept[-1] if kept else None
+            kept.append(message)
+        batch, last = replace(batch, messages=tuple(kept)), kept[-1] if kept else None
         if isinstance(last, Files) and isinstance(last.data, ray.ObjectRef):
-            self._files[last.data] = seat, replace(batch, messages=kept)
+            self._files[last.data] = seat, batch
         else:
-            self._deliver(seat, replace(batch, messages=kept))
+            self._deliver(seat, batch)
 
     def _supersede(self, seat: _Seat, newer: Saved) -> None:
         """Forget older snapshots of a training that are on their way: they may come later."""
-        for reference in [
-            one for one, (whose, older) in self._snapshots.items() if whose is seat and older.key == newer.key
-        ]:
-            self._snapshots.pop(reference)
+        for reference in self._snapshots_of(seat):
+            if self._snapshots[reference][1].key == newer.key:
+                del self._snapshots[reference]
+
+    def _snapshots_of(self, seat: _Seat) -> list[Any]:
+        """Return the references to the snapshots of a worker that are on their way."""
+        return [reference for reference, (whose, _) in self._snapshots.items() if whose is seat]
 
     def _deliver(self, seat: _Seat, batch: Batch) -> None:
         assert seat.member is not None
         self._ready.append(Heard(seat.member, batch))
 
-    def _refuse(self, seat: _Seat, reasons: tuple[str, ...]) -> None:
+    def _refuse(self, seat: _Seat, refusal: Refusal) -> None:
         import ray
 
         self._seats.pop(seat.place)
-        self._closed[seat.place] = float("inf")
-        if seat.host not in self.refused:
-            self.say(f"the worker on {seat.host} is not used: {'; '.join(reasons)}")
-        self.refused[seat.host] = reasons
+        if refusal not in self.refused.values():
+            self.say(str(refusal))
+        self.refused[seat.place] = refusal
         ray.kill(seat.actor)
 
     def _lose(self, seat: _Seat, why: str) -> None:
@@ -359,8 +361,7 @@ class RayTeam:
         self._forget(seat)
         losses = self._losses[seat.place] = self._losses.get(seat.place, 0) + 1
         if losses >= _LOSSES:
-            self._closed[seat.place] = float("inf")
-            self.refused[seat.host] = (f"it died {losses} times in a row: {why}",)
+            self.refused[seat.place] = Refusal(seat.host, (f"it died {losses} times in a row: {why}",))
         if seat.member is not None:
             self._ready.append(Lost(seat.member, why))
 
@@ -380,9 +381,10 @@ class RayTeam:
             return
         if self._hopeless() or now - self._alone_since > self.wait:
             waiting = {seat.host for seat in self._seats.values()}
-            raise UserError(no_worker(self.cluster.head, self.shape, self._nodes, self.refused, waiting, self.wait))
+            refused = self.refused.values()
+            raise UserError(no_worker(self.cluster.head, self.shape, self._nodes, refused, waiting, self.wait))
 
     def _hopeless(self) -> bool:
         """Return whether no worker can come: no node joins a local cluster."""
         places = [(node.id, index) for node in self._nodes for index in range(self.shape.workers(node))]
-        return self.cluster.local and bool(places) and all(self._closed.get(one) == float("inf") for one in places)
+        return self.cluster.local and bool(places) and all(one in self.refused for one in places)

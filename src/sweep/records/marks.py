@@ -1,7 +1,8 @@
-"""Marks in the folder of a trial that has no record: empty files but for a time."""
+"""Marks in the folder of a trial that has no record: small files."""
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -35,8 +36,16 @@ class Marks:
     def begin(self) -> None:
         """Mark the trial as being trained. A mark that a power failure loses costs only a word:
         "put away" in place of "killed"."""
-        write_whole(self._running, now(), sync=False)
+        write_whole(self._running, secrets.token_hex(8), sync=False)
         self._remove(self._disk_failed, self.in_cache)
+
+    @property
+    def begun(self) -> str:
+        """Return what tells this training of the trial from earlier and later ones: the text that
+        `begin` wrote; empty where there is none."""
+        with suppress(OSError):
+            return self._running.read_text(encoding="utf-8")
+        return ""
 
     def stop_for_disk(self) -> None:
         """Mark the trial as one that the disk stopped.

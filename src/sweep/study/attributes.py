@@ -21,9 +21,9 @@ from sweep.study.trial_groups import RETRIED
 
 _EPOCH, _SECONDS, _ENGINE, _MESSAGE = "best_epoch", "seconds", "engine", "message"
 _ALONE, _TOGETHER = "lost_alone", "lost_together"  # earlier versions wrote the second one
-# How often a trial that goes on was lost without getting further, and the step that it had reached
-# at its last loss.
-LOSSES, LOST_AT = "losses", "lost_at_step"
+# How often a trial that goes on was lost without getting further, the step that it had reached at
+# its last loss, and the mark of its beginning before that (`Marks.begun`).
+LOSSES, LOST_AT, LOST_BEGUN = "losses", "lost_at_step", "lost_begun"
 STOPPED_AT = "stopped_at"  # the report step at which the pruner stopped the trial
 PROMOTIONS = "promotions"  # how often a paused trial was promoted
 # The attribute that notes the report step of a decision.

@@ -8,7 +8,18 @@ from dataclasses import dataclass, field, replace
 
 import torch
 
-from sweep.config.limits import COSTS, GROWING, TOTAL, TRAINED, broken_text, constraints, excess, metric_of, number
+from sweep.config.limits import (
+    COSTS,
+    DEVICE_BYTES,
+    GROWING,
+    TOTAL,
+    TRAINED,
+    broken_text,
+    constraints,
+    excess,
+    metric_of,
+    number,
+)
 from sweep.config.measured import limit_name
 from sweep.config.schema import Config
 from sweep.config.settings import TrainSettings
@@ -100,11 +111,11 @@ class Feasibility:
 
 def _measured(outcome: Outcome) -> dict[str, float]:
     """Return the costs and the metrics of an outcome by the names of limits, and what its engine
-    measured for them; empty where nothing was trained."""
+    measured for them. A cost of 0 is not known, but for the GPU's memory of a trial on a CPU."""
     cost = outcome.cost
-    if cost == Cost():
-        return {}
-    found: dict[str, float] = {name: getattr(cost, name.partition(".")[2]) for name in COSTS}
+    costs = {name: getattr(cost, name.partition(".")[2]) for name in COSTS}
+    known = {DEVICE_BYTES} if cost.peak_host_bytes else set[str]()
+    found: dict[str, float] = {name: value for name, value in costs.items() if value or name in known}
     if isinstance(outcome, Completed):
         found |= {limit_name(name): value for name, value in outcome.best.metrics.items()}
     return found | dict(cost.measured)

@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 
 from sweep.config.schema import Config
+from sweep.config.settings import TrainSettings
 from sweep.data.splits import Rows, Splits
 from sweep.data.tokenise import TokenisedData
 from sweep.engine import memory
@@ -72,7 +73,7 @@ def _footprint(workspace: Workspace, config: Config, account: Parameters) -> tup
     device = workspace.base_models.device
     try:
         row, tokens = _longest(workspace, config)
-        with workspace.base_models.model(TrialPlan(0, {}, config, 1, "").settings, workspace.splits.labels):
+        with workspace.base_models.model(TrainSettings.of(config), workspace.splits.labels):
             pass  # the base is loaded, and kept
         resident = memory.in_use(device)
         quick = int(_QUICK / (2 * account.total * tokens))
@@ -120,7 +121,7 @@ def _gaps(smaller: memory.PeakMemory, larger: memory.PeakMemory) -> float:
 
 def _longest(workspace: Workspace, config: Config) -> tuple[int, int]:
     """Return the number of the longest training row, and its tokens."""
-    settings, base_models = TrialPlan(0, {}, config, 1, "").settings, workspace.base_models
+    settings, base_models = TrainSettings.of(config), workspace.base_models
     prompt = base_models.prompt(settings, workspace.splits.labels)
     rows = workspace.data.train(base_models.tokenizer(settings.model), settings.max_length, prompt)
     lengths = rows["length"][:]

@@ -17,8 +17,6 @@ _FREE = ("run_dir", "title", "published", "tracker", "study.n_trials", "study.ti
          "study.enqueue", "study.snapshots", "study.snapshot_every", "study.budget", "study.max_failures_in_a_row",
          "study.stop", "study.warm_start", "trainer.save_newest", "trainer.save_best", "engine", "launcher", "dataset.path",
          "dataset.encoding", "model.path", "model.config", "model.tokenizer")  # fmt: skip
-
-
 _FEW = 4  # overrides that a message spells out
 
 
@@ -77,7 +75,7 @@ def refuse_if_changed(lock: Lock, new: Lock) -> None:
 def _typed(lock: Lock, new: Lock, changed: Iterable[str]) -> str:
     """Return the overrides for the values that the study began with, in brackets; empty for more
     than `_FEW` of them."""
-    old, now = (dict(_flat(one.config.model_dump(mode="json"), "")) for one in (lock, new))
+    old, now = values_of(lock), values_of(new)
     known = [f"{key}={quoted(old[key])}" for key in changed if key in old and key in now]
     return f" ({' '.join(known)})" if 0 < len(known) <= _FEW else ""
 

@@ -4,16 +4,14 @@ a later run."""
 from __future__ import annotations
 
 import logging
-from collections import Counter
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field, replace
 from functools import partial
 from itertools import takewhile
 from types import MappingProxyType
 from typing import TypeVar
 
 import optuna
-from optuna.samplers import BaseSampler
 from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, Trial, TrialState
 
@@ -24,28 +22,38 @@ from sweep.records.store import Store
 from sweep.records.trial import Completed, Failed, Outcome, Pruned, outcome_value
 from sweep.records.warm_start import WarmRun
 from sweep.search.constraints import constrain
-from sweep.search.promotion import PAUSED_AT, Decision, Learning, is_paused
+from sweep.search.promotion import PAUSED_AT, Decision, Learning
 from sweep.search.pruners import pruner, trials_of_each
 from sweep.search.ranks import report
-from sweep.search.samplers import PLACE, grid_point, sampler, wanted_trials
-from sweep.search.warm import WarmSampler, finished_trials, of_choice
-from sweep.study.attributes import LOSSES, LOST_AT, NOTED, PROMOTIONS, attributes, lost_alone, noted_decision
+from sweep.search.samplers import PLACE, grid_point, wanted_trials
+from sweep.search.warm import finished_trials
+from sweep.study.attributes import (
+    LOSSES,
+    LOST_AT,
+    LOST_BEGUN,
+    NOTED,
+    PROMOTIONS,
+    attributes,
+    lost_alone,
+    noted_decision,
+)
 from sweep.study.known_trials import KnownTrials
 from sweep.study.losses import Losses
+from sweep.study.next_point import next_point
 from sweep.study.owner import claim
-from sweep.study.points import begun_points, free_place, suggest
+from sweep.study.points import begun_points, suggest
 from sweep.study.retries import Retries
 from sweep.study.signals import StopFlag
 from sweep.study.storage import STORAGE_ERRORS, open_storage, own_address, reason, shown_storage, unusable
 from sweep.study.transactions import OrderedStudy, forget_trials, gathered_writes, in_order, transaction
-from sweep.study.trial_groups import RETRIED, SCORED_TO, OwnPruner, OwnSampler, decision, fixed_values, value_of
+from sweep.study.trial_groups import RETRIED, SCORED_TO, OwnPruner, decision, fixed_values
 
 T = TypeVar("T")
 
 _BEGUN = tuple(state for state in TrialState if state is not TrialState.WAITING)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class OptunaStudy:
     """A study, and the search space and settings by which points are asked for.
 
@@ -63,6 +71,7 @@ class OptunaStudy:
     counting: set[int] = field(default_factory=set)
     given: set[int] = field(default_factory=set)
     earlier: tuple[FrozenTrial, ...] = ()  # trials of other studies, for the sampler alone
+    _complete_points: int | None = None  # None: to be counted anew
 
     @classmethod
     def open(
@@ -101,7 +110,7 @@ class OptunaStudy:
             raise unusable(address, error) from None
         begun = opened._trials(states=_BEGUN)
         opened.given.update(trial.number for trial in begun)
-        opened.counting.update(trial.number for trial in opened._asked() if trial.state.is_finished())
+        opened.counting.update(trial.number for trial in begun_points(begun) if trial.state.is_finished())
         return opened
 
     def close(self) -> None:
@@ -125,11 +134,12 @@ class OptunaStudy:
         All of it is one transaction: after a kill the same point is asked for again.
         """
         trial, chosen = self._write(self._new_trial, already=self._trial_of_lost_answer)
+        self._complete_points = None
         self.given.add(trial.number)
         return trial, chosen
 
     def _new_trial(self) -> tuple[Trial, dict[str, Scalar]]:
-        place, self.study.sampler = self._prepared()
+        place, self.study.sampler = next_point(self.study, self.config, self.space, self.earlier)
         trial = self.study.ask()
         if trial.user_attrs.get(PLACE) != place:
             trial.set_user_attr(PLACE, place)
@@ -184,56 +194,14 @@ class OptunaStudy:
         found = self._trial(number)
         return None if found is None else found.user_attrs.get(PLACE)
 
-    def _asked(self) -> list[FrozenTrial]:
-        """Return the trials that ended or are running, one for each point: without those that are
-        retried."""
-        return begun_points(self._trials())
-
     def complete_points(self) -> int:
         """Return the number of waiting points before the first one that leaves a value to the
-        sampler."""
-        complete = (self.is_complete(fixed_values(trial)) for trial in in_order(self._trials()))
-        return sum(takewhile(bool, complete))
-
-    def _prepared(self) -> tuple[int, BaseSampler]:
-        """Return the place of the next point, and the sampler for it."""
-        key = self.config.compare_by
-        value = None if key is None else self._next_value(key)
-        trials = self._trials()  # read once: each question to the storage takes milliseconds
-        waiting = in_order(trials)
-        points = [*begun_points(trials), *(trial for trial in waiting if PLACE in trial.user_attrs)]
-        place = waiting[0].user_attrs.get(PLACE) if waiting else None
-        if place is None:
-            place = free_place(points)
-        if key is None:
-            made = self._warm(sampler(self.config, self.space, place))
-            return place, OwnSampler(made, None, None) if any(map(is_paused, points)) else made
-        before = [point for point in points if point.user_attrs.get(PLACE, -1) < place]
-        own = sum(value_of(point, key) == value for point in before)
-        made = self._warm(sampler(self.config, self.space, place, own), {key: value})
-        return place, OwnSampler(made, key, value)
-
-    def _warm(self, made: BaseSampler, fixed: Mapping[str, Scalar] = MappingProxyType({})) -> BaseSampler:
-        """Return a sampler that also sees the trials of other studies with these values."""
-        earlier = of_choice(self.earlier, fixed)
-        return WarmSampler(made, earlier) if earlier else made
-
-    def _next_value(self, key: str) -> Scalar:
-        """Return the value that the next point has for the compared `key`.
-
-        Without a waiting point, enqueue one.
-        """
-        if waiting := self.study.waiting():
-            return value_of(waiting[0], key)
-        value = self._rarest_value(key)
-        self.study.enqueue_trial({key: value})
-        return value
-
-    def _rarest_value(self, key: str) -> Scalar:
-        """Return the value of `key` that the fewest trials have, running ones included; the first
-        of equals."""
-        taken = Counter(value_of(trial, key) for trial in self._asked())
-        return min(self.space.choices(key), key=lambda value: taken[value])
+        sampler. They are counted after each ask and tell: a question to the storage takes
+        milliseconds, and workers ask at every step."""
+        if self._complete_points is None:
+            complete = (self.is_complete(fixed_values(trial)) for trial in in_order(self._trials()))
+            self._complete_points = sum(takewhile(bool, complete))
+        return self._complete_points
 
     def constrain(self, trial: Trial, values: Mapping[str, float]) -> None:
         """Write constraint values of a running trial, from which samplers learn: above 0 a
@@ -253,6 +221,7 @@ class OptunaStudy:
             return self._end(trial, outcome)
 
         self._write(ended, already=told)
+        self._complete_points = None
         if counts(outcome):
             self.counting.add(trial.number)
 
@@ -359,18 +328,21 @@ class OptunaStudy:
 
         self._write(noted)
 
-    def lost(self, trial: Trial, step: int, *, together: int) -> bool:
-        """Count that a trial was lost after `step`, with so many trials at once. Return whether
-        its point is given up, by the rule of `Losses`."""
+    def lost(self, trial: Trial, step: int, *, together: int, begun: str = "") -> bool:
+        """Count that a trial was lost after `step`, with so many trials at once, unless the loss
+        of the training that began with the mark `begun` is counted. Return whether its point is
+        given up, by the rule of `Losses`."""
         known = trial.user_attrs
-        losses = Losses(known.get(LOSSES, 0.0), known.get(LOST_AT, -1)).and_one(step, together=together)
+        before = Losses(known.get(LOSSES, 0.0), known.get(LOST_AT, -1), known.get(LOST_BEGUN, ""))
+        losses = before.and_one(step, together=together, begun=begun)
 
         def counted() -> None:
-            trial.set_user_attr(LOSSES, losses.parts)
-            trial.set_user_attr(LOST_AT, losses.step)
+            for name, value in zip((LOSSES, LOST_AT, LOST_BEGUN), astuple(losses), strict=True):
+                trial.set_user_attr(name, value)
 
-        self._write(counted)
-        return Losses(losses.parts + self._earlier_losses(trial.params), step).too_many
+        if losses != before:
+            self._write(counted)
+        return replace(losses, parts=losses.parts + self._earlier_losses(trial.params)).too_many
 
     def _earlier_losses(self, params: Mapping[str, Scalar]) -> int:
         """Return how often an earlier version lost the point alone, and enqueued it again."""

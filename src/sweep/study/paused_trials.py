@@ -27,6 +27,7 @@ class PausedTrials:
     session: Session
     optuna_study: OptunaStudy
     snapshots: Snapshots
+    feasibility: Feasibility
     _paused: dict[int, Stopped] = field(default_factory=dict)
 
     def __len__(self) -> int:
@@ -70,8 +71,7 @@ class PausedTrials:
             record = replace(paused, finished=now(), tracker_run=run.address)
             self.session.ended.write(record)
             del self._paused[number]
-            values = Feasibility.of(self.session.plan).constraints(record)
-            self.optuna_study.tell(stopped.trial, record.outcome, values)
+            self.optuna_study.tell(stopped.trial, record.outcome, self.feasibility.constraints(record))
             self.snapshots.drop(trial_key(number))
             self.session.ended.keep_best_only()
             run.finish(trial_ending(record, self.session.plan.config.study))

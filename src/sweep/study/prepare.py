@@ -42,7 +42,7 @@ from sweep.records.final import Parameters
 from sweep.records.store import Store
 from sweep.study.estimate import estimate_lines, expected
 from sweep.study.machine import examine, look
-from sweep.study.session import check_place, locked
+from sweep.study.session import check_place, new_lock
 from sweep.study.warm_start import preview
 from sweep.track.mode import described
 
@@ -72,7 +72,7 @@ def prepare(plan: Plan, launcher: Launcher | None = None) -> Plan:
     notes += _notes(plan, looked, there.facts.device)
     if dry:
         check_place(plan, there.facts.device_name)
-        warm = preview(plan, locked(plan, there.facts.device_name)) if plan.config.study.warm_start else []
+        warm = preview(plan, new_lock(plan, there.facts.device_name)) if plan.config.study.warm_start else []
         account = counted[-1][1] or Parameters(0, 0, 0)
         estimate = "this machine cannot run it" if machine else where.ask(expected, plan.config, account)
         print(describe(plan, account, notes=notes, lines=[*warm, *estimate_lines(plan, estimate)]))

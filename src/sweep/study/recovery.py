@@ -37,55 +37,66 @@ class Recovery:
     optuna_study: OptunaStudy
     snapshots: Snapshots
     paused: PausedTrials
+    feasibility: Feasibility
 
     def run(self) -> list[Stopped]:
         """Make the records, the storage, the snapshots and the dashboard agree. Return the trials
         that go on, by number; `paused` takes in those that the pruner has paused."""
-        store, session = self.session.store, self.session
-        records = {record.number: record for record in session.ended.records}
+        records = {record.number: record for record in self.session.ended.records}
         for ended in self.optuna_study.ended():
             if ended.number not in records:
                 self._make_record(ended)
-        running = list(self.optuna_study.left_running())
-        for trial, _ in running:
-            if trial.number in records:
-                store.forget_pause(trial.number)
-                record = records[trial.number]
-                values = Feasibility.of(session.plan).constraints(record)
-                self.optuna_study.tell(trial, record.outcome, values)
-        left = [(trial, frozen) for trial, frozen in running if trial.number not in records]
-        killed = sum(store.marks(trial.number).state() is UnfinishedState.KILLED for trial, _ in left)
-        found = [(stopped, frozen) for trial, frozen in left if (stopped := self._stopped(trial, frozen, killed))]
-        waiting: list[Stopped] = []
-        for stopped, frozen in found:
-            if is_paused(frozen) and (paused := store.pause(stopped.number) or self._paused_record(stopped, frozen)):
-                self.paused.recover(stopped, paused)
+        left: list[tuple[Trial, FrozenTrial]] = []
+        for trial, frozen in list(self.optuna_study.left_running()):
+            if (record := records.get(trial.number)) is None:
+                left.append((trial, frozen))
             else:
-                store.forget_pause(stopped.number)
-                waiting.append(stopped)
-        session.ended.keep_best_only()
-        for record in session.ended.records:
-            self.snapshots.drop(trial_key(record.number))
-            if self.session.tracker.left_open(record.tracker_run):
-                study = self.session.plan.config.study
-                self.session.tracker.complete(cut_trial(record, store.events(record.number), study))
+                self.session.store.forget_pause(trial.number)
+                self.optuna_study.tell(trial, record.outcome, self.feasibility.constraints(record))
+        waiting = self._waiting(left)
+        self.session.ended.keep_best_only()
+        for record in self.session.ended.records:
+            self._leave(record)
         return waiting
 
-    def _stopped(self, trial: Trial, frozen: FrozenTrial, killed: int) -> Stopped | None:
-        """Return a trial that goes on; None where it has ended, as `killed` trials were lost with
-        it."""
+    def _waiting(self, left: Sequence[tuple[Trial, FrozenTrial]]) -> list[Stopped]:
+        """Return those of the trials without a record that go on. The others are paused or lost.
+
+        All losses are counted before a mark is deleted: after a kill in between, the next process
+        finds as many trials that were lost together.
+        """
+        store = self.session.store
+        killed = [trial for trial, _ in left if store.marks(trial.number).state() is UnfinishedState.KILLED]
+        given_up = {trial.number for trial in killed if self._is_given_up(trial, together=len(killed))}
+        waiting: list[Stopped] = []
+        for trial, frozen in left:
+            if not self.optuna_study.is_complete(frozen.params):
+                self._lose(trial, frozen, "the process ended before the trial had all its values")
+            elif trial.number in given_up:
+                message = f"the process ended before the trial did; {GIVEN_UP}"
+                self._lose(trial, frozen, message, alone=len(killed) == 1)
+            elif not self._taken_in(stopped := Stopped(trial, frozen.params, utc(frozen.datetime_start)), frozen):
+                store.forget_pause(trial.number)
+                store.marks(trial.number).clear()
+                waiting.append(stopped)
+        return waiting
+
+    def _is_given_up(self, trial: Trial, *, together: int) -> bool:
+        """Count the loss of a trial that was trained when the process was killed, with so many in
+        all. Return whether its point is given up."""
         store, number = self.session.store, trial.number
-        if not self.optuna_study.is_complete(frozen.params):
-            self._lose(trial, frozen, "the process ended before the trial had all its values")
-            return None
-        if store.marks(number).state() is UnfinishedState.KILLED:
-            store.marks(number).clear()  # first: no loss may count twice
-            step = max((event.step for event in store.events(number)), default=0)
-            step = max(step, self.snapshots.step(trial_key(number)))
-            if self.optuna_study.lost(trial, step, together=killed):
-                self._lose(trial, frozen, f"the process ended before the trial did; {GIVEN_UP}", alone=killed == 1)
-                return None
-        return Stopped(trial, frozen.params, utc(frozen.datetime_start))
+        reached = max((event.step for event in store.events(number)), default=0)
+        step = max(reached, self.snapshots.step(trial_key(number)))
+        return self.optuna_study.lost(trial, step, together=together, begun=store.marks(number).begun)
+
+    def _taken_in(self, stopped: Stopped, frozen: FrozenTrial) -> bool:
+        """Return whether a trial that goes on is paused: `paused` has taken it in."""
+        if not is_paused(frozen):
+            return False
+        record = self.session.store.pause(stopped.number) or self._paused_record(stopped, frozen)
+        if record is not None:
+            self.paused.recover(stopped, record)
+        return record is not None
 
     def _paused_record(self, stopped: Stopped, frozen: FrozenTrial) -> TrialRecord | None:
         """Return the record that a paused trial gets unless it is promoted, made of its events and
@@ -97,10 +108,9 @@ class Recovery:
         plan = self.session.plan.trial(number, stopped.params)
         if (cost := cost_at_pause(plan, self.snapshots.read(trial_key(number)), evals)) is None:
             return None
-        pruned = Pruned(evals, cost)
+        record = unplanned(self.optuna_study, number, stopped.params, Pruned(evals, cost), stopped.started)
         return replace(
-            unplanned(self.optuna_study, number, stopped.params, pruned, stopped.started),
-            command=plan.command, total_steps=plan.total_steps, used=plan.used, tracker_run=store.run_address(number),
+            planned(record, plan, self.feasibility), tracker_run=store.run_address(number),
             pauses=promotions + 1, promotions=promotions,
         )  # fmt: skip
 
@@ -131,14 +141,20 @@ class Recovery:
         outcome = recovered_outcome(ended, events, study)
         record = unplanned(self.optuna_study, ended.number, ended.params, outcome, utc(ended.datetime_start))
         with suppress(UserError):  # values that break a rule together have no plan
-            plan = self.session.plan.trial(ended.number, ended.params)
-            record = replace(record, command=plan.command, total_steps=plan.total_steps)
+            record = planned(record, self.session.plan.trial(ended.number, ended.params), self.feasibility)
         self.session.ended.write_again(
             replace(record, finished=utc(ended.datetime_complete), tracker_run=store.run_address(ended.number))
         )
         self.session.view.say(
             f"trial {ended.number}: its record is made again, from Optuna's storage and the trial's events"
         )
+
+    def _leave(self, record: TrialRecord) -> None:
+        """Delete the snapshot of a trial that has ended, and end its run on the dashboard."""
+        self.snapshots.drop(trial_key(record.number))
+        if self.session.tracker.left_open(record.tracker_run):
+            events, study = self.session.store.events(record.number), self.session.plan.config.study
+            self.session.tracker.complete(cut_trial(record, events, study))
 
 
 def cost_at_pause(plan: TrialPlan, snapshot: Snapshot | None, evals: Sequence[EvalPoint]) -> Cost | None:
@@ -158,3 +174,11 @@ def unplanned(
 ) -> TrialRecord:
     """Return the record of a trial without a plan, whose values may not compose."""
     return TrialRecord(number, dict(params), outcome, "", 0, started, now(), place=optuna_study.place(number))
+
+
+def planned(record: TrialRecord, plan: TrialPlan, feasibility: Feasibility) -> TrialRecord:
+    """Return the record with what is known by the plan of its trial, measured values among it."""
+    return replace(
+        record, command=plan.command, total_steps=plan.total_steps, used=plan.used,
+        measured=feasibility.measured(plan.config, record.outcome),
+    )  # fmt: skip

@@ -36,7 +36,7 @@ from sweep.study.limits import Limits
 from sweep.study.optuna_study import OptunaStudy
 from sweep.study.paused_trials import PausedTrials
 from sweep.study.planner import Planner, Untrainable
-from sweep.study.recovery import GIVEN_UP, Recovery, cost_at_pause, unplanned
+from sweep.study.recovery import GIVEN_UP, Recovery, cost_at_pause, planned, unplanned
 from sweep.study.running import RunningTrial, Stopped
 from sweep.study.session import Session
 from sweep.study.stop_rule import StopRule
@@ -99,9 +99,9 @@ class _Loop:
     def __post_init__(self) -> None:
         self.limits = Limits.of(self.optuna_study.config, self.session.store, lambda: len(self.optuna_study.given))
         self.snapshots = Snapshots(self.session.store.root, self.session.view.say)
-        self.paused = PausedTrials(self.session, self.optuna_study, self.snapshots)
-        self.judge = Judge.of(self.session.plan, self.optuna_study)
         self.feasibility = Feasibility.of(self.session.plan)
+        self.paused = PausedTrials(self.session, self.optuna_study, self.snapshots, self.feasibility)
+        self.judge = Judge.of(self.session.plan, self.optuna_study)
         self.stop_rule = StopRule.of(self.session.plan)
         self.concurrency = ConcurrencyLimit.of(
             self.session.plan.config, self.optuna_study.complete_points, self.running
@@ -110,7 +110,8 @@ class _Loop:
     def recover(self) -> None:
         """End the trials of an earlier process in Optuna by their records. Those without one
         wait to go on, or are paused."""
-        self.waiting = Recovery(self.session, self.optuna_study, self.snapshots, self.paused).run()
+        recovery = Recovery(self.session, self.optuna_study, self.snapshots, self.paused, self.feasibility)
+        self.waiting = recovery.run()
         self._count_stopped()
 
     def shelved(self) -> str:
@@ -247,8 +248,7 @@ class _Loop:
         point."""
         record = unplanned(self.optuna_study, stopped.number, stopped.params, failed, stopped.started)
         if plan is not None:
-            record = replace(record, command=plan.command, total_steps=plan.total_steps, used=plan.used,
-                             measured=self.feasibility.measured(plan.config, failed))  # fmt: skip
+            record = planned(record, plan, self.feasibility)
         self.session.ended.write(record)
         self.optuna_study.tell(stopped.trial, failed, self.feasibility.constraints(record))
         self.snapshots.drop(trial_key(stopped.number))
@@ -311,18 +311,19 @@ class _Loop:
 
     def _lost(self, running: RunningTrial, lost: Failed) -> None:
         """Let a trial that was lost on a worker go on, or give it up."""
-        step = max(running.step, self.snapshots.step(trial_key(running.plan.number)))
-        if self.optuna_study.lost(running.trial, step, together=lost.together):
+        number = running.plan.number
+        step, begun = max(running.step, self.snapshots.step(trial_key(number))), self.session.store.marks(number).begun
+        if self.optuna_study.lost(running.trial, step, together=lost.together, begun=begun):
             message = f"{lost.message}; {GIVEN_UP}"
             lost = replace(
                 lost, message=message, evals=tuple(running.log.evals), alone=lost.together == 1, given_up=True
             )
-            self.limits.failures.ended(running.plan.number, lost)
+            self.limits.failures.ended(number, lost)
             self._close(running, self._settled(running, lost))
             return
         evals, cost = tuple(running.log.evals), None
         if running.pausing:
-            cost = cost_at_pause(running.plan, self.snapshots.read(trial_key(running.plan.number)), evals)
+            cost = cost_at_pause(running.plan, self.snapshots.read(trial_key(number)), evals)
         if cost is not None:
             self._pause(running, replace(lost, evals=evals, cost=cost))
         else:  # one that was to be paused, and has no snapshot of that moment, is paused where it was

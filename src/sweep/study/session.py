@@ -115,13 +115,13 @@ def opened(plan: Plan, launcher: Launcher | None = None) -> Iterator[Session]:
         clear_old(cache_dir())
         for line in recover(store):
             view.say(f"note: {line}")
-        _write_or_compare(store, locked(plan, device), view)
+        _write_or_compare(store, new_lock(plan, device), view)
         with tracked(plan.config, store, say=view.say, stop=stop) as tracker:
             study_run = StudyRun(tracker, store, plan.config, plan.splits.trained_rows, plan.tokens_per_row)
             yield Session(plan, store, tracker, where, view, stop, EndedTrials.of(plan, store), study_run)
 
 
-def locked(plan: Plan, device_name: str) -> Lock:
+def new_lock(plan: Plan, device_name: str) -> Lock:
     """Return the lock of a study that begins now."""
     config, space = plan.config, plan.space.plain()
     models = {corner.model: model_fingerprint(corner.model) for corner in plan.corners}
@@ -157,7 +157,7 @@ def check_place(plan: Plan, device_name: str | None = None) -> None:
     """
     store = Store(Path(plan.config.run_dir))
     store.check_place()
-    _resumed_lock(store, locked(plan, device_name or memory.device_name(pick_device(plan.config.trainer.device))))
+    _resumed_lock(store, new_lock(plan, device_name or memory.device_name(pick_device(plan.config.trainer.device))))
     if plan.config.study.storage is not None:
         check_storage(plan.config.study.storage)
 

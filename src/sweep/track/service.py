@@ -8,13 +8,14 @@ import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
 from pathlib import Path
-from threading import RLock, Thread
+from threading import Lock, RLock, Thread
 from typing import Any
 
 import wandb
 from wandb.sdk import wandb_setup
+
+from sweep.track.tracker import Say
 
 # Settings that the client would take from the environment in place of those of the study.
 _DISTURBING = ("sweep_id", "sweep_param_path", "run_id", "resume", "resume_from", "fork_from", "launch", "config_paths")
@@ -34,41 +35,56 @@ _ENDING = 1.0
 _ENDED = 0.5
 
 
-@dataclass(frozen=True, slots=True)
-class Service:
-    """The client's settings of the process, their values before the study, and the environment
-    variables that are set while the study runs."""
+class ServiceProcess:
+    """The client's process while a study runs, and another one in its place where it has ended
+    unasked. It has settings of its own until they are `put_back`.
 
-    settings: Any
-    before: Mapping[str, Any]
-    places: tuple[str, ...]
+    Files wait for their upload in `folder`, unless the user has named a folder. `tell` prints a
+    line.
+    """
 
-    @classmethod
-    def set_up(cls, folder: Path) -> Service:
-        """Change the settings for a study.
-
-        Files wait for their upload in `folder`, unless the user has named a folder.
-        """
-        settings = _started().settings
-        before = {name: getattr(settings, name) for name in (*_DISTURBING, *_CHANGED_BY_CLIENT)}
-        for name in _DISTURBING:
-            setattr(settings, name, False if name == "launch" else None)
+    def __init__(self, folder: Path, tell: Say) -> None:
+        self._tell = tell
+        self._renewing = Lock()
+        self._number = 0
+        self.settings = _started().settings
+        self._before = {name: getattr(self.settings, name) for name in (*_DISTURBING, *_CHANGED_BY_CLIENT)}
+        _separate(self.settings)
         places = {"WANDB_DATA_DIR": folder / "staging", "WANDB_CACHE_DIR": folder / "cache"}
-        ours = {name: str(place) for name, place in places.items() if name not in os.environ}
-        os.environ.update(ours)
-        return cls(settings, before, tuple(ours))
+        self._places = {name: str(place) for name, place in places.items() if name not in os.environ}
+        os.environ.update(self._places)
 
-    def renewed(self, folder: Path) -> Service:
-        """Return the settings of a new process, after the former one has ended unasked."""
-        _tear_down()
-        return replace(Service.set_up(folder), before=self.before, places=self.places)
+    @property
+    def number(self) -> int:
+        """Return how many processes have ended before the present one; wait for one that is being
+        started."""
+        with self._renewing:
+            return self._number
+
+    def renew_if_gone(self) -> int:
+        """Start a new process where the former one was killed or crashed: without one no run can
+        be started. Open runs go on in it at their next row. Return its `number`."""
+        with self._renewing:
+            if gone():
+                self._tell("W&B: the process of its client has ended; a new one is started, and open runs go on in it")
+                _tear_down()
+                self.settings = _started().settings
+                _separate(self.settings)
+                self._number += 1
+            return self._number
 
     def put_back(self) -> None:
         """Restore the settings and the environment."""
-        for name, value in self.before.items():
+        for name, value in self._before.items():
             setattr(self.settings, name, value)
-        for name in self.places:
+        for name in self._places:
             os.environ.pop(name, None)
+
+
+def _separate(settings: Any) -> None:
+    """Keep the environment out of the settings."""
+    for name in _DISTURBING:
+        setattr(settings, name, False if name == "launch" else None)
 
 
 def _started() -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import PurePath
 from threading import Lock, Thread
 from typing import Any
@@ -11,7 +10,7 @@ import wandb
 
 from sweep.config.secrets import scrub
 from sweep.provenance import DataState
-from sweep.track.service import gone
+from sweep.track.service import ServiceProcess, gone
 from sweep.track.tracker import Say
 from sweep.track.wandb_names import safe_name
 from sweep.track.wandb_run import WandbRun, error_text
@@ -26,13 +25,13 @@ class Lineage:
 
     `data` None declares nothing. The first failure costs one line, and the end of it; not where
     the client's process has ended meanwhile, since a run that goes on in a new one declares its
-    data again. `restarts` returns how many were started in its place.
+    data again.
     """
 
-    def __init__(self, data: DataState | None, tell: Say, restarts: Callable[[], int]) -> None:
+    def __init__(self, data: DataState | None, tell: Say, service: ServiceProcess) -> None:
         self._data = data
         self._tell = tell
-        self._restarts = restarts
+        self._service = service
         self._off = data is None
         self._making = Lock()
         self._made: wandb.Artifact | None = None
@@ -41,7 +40,7 @@ class Lineage:
     def use_data(self, run: WandbRun, client: wandb.Run | None = None) -> None:
         """Begin to declare the data as an input of a run, whose `client` is another one where it
         is opened again."""
-        client, before = client or run.client, self._restarts()
+        client, before = client or run.client, self._service.number
         if self._off:
             return
         if run.offline:
@@ -64,7 +63,7 @@ class Lineage:
         try:
             action()
         except Exception as error:  # see `WandbRun.attempt`
-            if self._restarts() == before and not gone():
+            if self._service.number == before and not gone():
                 self._give_up(run, error_text(error, run.folder))
 
     def _give_up(self, run: WandbRun, reason: str) -> None:

@@ -68,7 +68,7 @@ class WandbRun:
         self, run: wandb.Run, owner: Owner, job_type: JobType, *, process: int = 0,
         first_summary: Mapping[str, Any] | None = None,
     ) -> None:  # fmt: skip
-        """`process` is the number of restarts of the client's process before this run;
+        """`process` is the number of the client's process that has the run (`ServiceProcess`);
         `first_summary` is that of the run at its start."""
         self.client = run
         self.process = process
@@ -120,8 +120,8 @@ class WandbRun:
 
     def alert(self, alert: Alert) -> None:
         """Send an alert whose kind is in `tracker.alerts`. A server that refuses it costs no
-        row."""
-        if alert.kind not in self._owner.config.tracker.alerts or self._lost:
+        row. A run that has an end sends none: it would be opened again for it."""
+        if alert.kind not in self._owner.config.tracker.alerts or self._lost or self._ending is not None:
             return
         for left in reversed(range(_REOPENINGS + 1)):
             try:

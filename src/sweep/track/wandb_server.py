@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import wandb
 
 from sweep.track.credentials import Account, Answer, probe
 from sweep.track.patience import LONGER, Patience
+from sweep.track.service import ServiceProcess
 from sweep.track.tracker import Say
 from sweep.track.wandb_run import WandbRun, error_text
 
@@ -23,17 +25,26 @@ PROBE_TIMEOUT = 5
 PROMPT = 1
 
 
+@dataclass(frozen=True, slots=True)
+class Started:
+    """A run that was started, and the number of the client's process that has it
+    (`ServiceProcess`)."""
+
+    run: wandb.Run
+    process: int
+
+
 class WandbServer:
     """Starts runs on the server, and waits for it no longer than `patience` allows.
 
     `root` is the run directory. `account` None keeps all runs offline. `away` says that the user
-    was told so of the server. `restart` starts a new process of the client where the former one is
-    gone; `restarts` counts these. Before its first run, and after a failure, the server is probed
+    was told so of the server. Before its first run, and after a failure, the server is probed
     before it gets the next run.
     """
 
-    def __init__(self, root: Path, base_url: str, account: Account | None, *, say: Say, patience: Patience) -> None:
-        self.base_url = base_url
+    def __init__(self, root: Path, account: Account | None, *, say: Say, patience: Patience) -> None:
+        self.service = ServiceProcess(root / "wandb", self.tell)
+        self.base_url = (account.base_url if account else "") or self.service.settings.base_url
         self.account = account
         self.patience = patience
         self.away = False
@@ -42,8 +53,6 @@ class WandbServer:
         self._doubted = True
         self._worn_out = False
         self._over = False
-        self.restart: Callable[[], None] = lambda: None
-        self.restarts = 0
 
     def tell(self, line: str) -> None:
         """Tell the user a line; nothing after the tracker is closed, when the client reports the
@@ -102,7 +111,7 @@ class WandbServer:
 
     def init(
         self, settings: wandb.Settings, config: dict[str, Any], trouble: str = "", *, prepare: Prepare | None = None
-    ) -> wandb.Run | None:
+    ) -> Started | None:
         """Start a run on the server. `prepare` gets the settings as soon as the server answers.
 
         None if the server is not asked now, or does not accept the run. `trouble` is the start of
@@ -110,12 +119,12 @@ class WandbServer:
         """
         if not self.may_ask():
             return None
-        began, run = time.monotonic(), None
+        began, started = time.monotonic(), None
         if self.answers():
             try:
                 if prepare is not None:
                     prepare(settings)
-                run = self._start(settings, config)
+                started = self._start(settings, config)
             except Exception as error:  # see `WandbRun.attempt`
                 self._doubted = True
                 reason = error_text(error, self._folder_of(settings))
@@ -123,13 +132,13 @@ class WandbServer:
                     self.tell(f"W&B: {trouble}: {reason}")
                 else:
                     self._note_away(f"does not take runs ({reason})")
-        self._spent(time.monotonic() - began, failed=run is None)
-        if run is not None and self.away:
+        self._spent(time.monotonic() - began, failed=started is None)
+        if started is not None and self.away:
             self.away = False
             self._say(f"W&B at {self.base_url} answers again: runs go there from here on.")
-        return run
+        return started
 
-    def init_offline(self, settings: wandb.Settings, config: dict[str, Any]) -> wandb.Run | None:
+    def init_offline(self, settings: wandb.Settings, config: dict[str, Any]) -> Started | None:
         """Start a run that is kept offline; None where the disk cannot take it."""
         name = settings.run_name
         try:
@@ -138,17 +147,16 @@ class WandbServer:
             self._say(f"W&B cannot keep {name}, not even offline: {error_text(error, None)}; the run directory has it.")
             return None
 
-    def _start(self, settings: wandb.Settings, config: dict[str, Any]) -> wandb.Run:
+    def _start(self, settings: wandb.Settings, config: dict[str, Any]) -> Started:
         """Start a run; once more where the client's process has ended meanwhile. The thread that
         ends another run may have started a new one by now."""
-        given, before = settings.model_copy(), self.restarts
+        given, process = settings.model_copy(), self.service.number
         try:
-            return wandb.init(settings=settings, config=config)
+            return Started(wandb.init(settings=settings, config=config), process)
         except Exception:
-            self.restart()
-            if self.restarts == before:
+            if (present := self.service.renew_if_gone()) == process:
                 raise
-            return wandb.init(settings=given, config=config)
+            return Started(wandb.init(settings=given, config=config), present)
 
     def wait_for(self, run: WandbRun) -> None:
         """Wait for the end of a run on the server."""

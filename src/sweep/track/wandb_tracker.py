@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import shlex
 import shutil
-import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -29,13 +28,13 @@ from sweep.track.null import NullRun
 from sweep.track.open_runs import OpenRuns
 from sweep.track.patience import STOPPED, Patience
 from sweep.track.searched import sweep_config
-from sweep.track.service import Service, abandon, gone
+from sweep.track.service import abandon
 from sweep.track.tracker import PUT_AWAY, STEP, CutRun, JobType, Run, Say, StoppedRun, log_events
 from sweep.track.wandb_lineage import Lineage
 from sweep.track.wandb_names import id_at, name_of, new_id, offline_id, run_name, study_run_name
 from sweep.track.wandb_overview import describe, facts_of, measure_machine, save_metadata
 from sweep.track.wandb_run import WandbRun, clean
-from sweep.track.wandb_server import WandbServer
+from sweep.track.wandb_server import Started, WandbServer
 from sweep.track.wandb_sweep import StudySweep
 
 # Seconds between two transmissions of rows; the client's default of 15 is longer than a short
@@ -64,14 +63,10 @@ class WandbTracker:
         self.runs: list[WandbRun] = []
         self._root.mkdir(parents=True, exist_ok=True)
         self._open_runs = OpenRuns(self._root)
-        self._service = Service.set_up(self._root / "wandb")
-        self._restarting = threading.Lock()
-        base_url = (account.base_url if account else "") or self._service.settings.base_url
-        self.connection = WandbServer(self._root, base_url, account, say=say, patience=self.patience)
-        self.connection.restart = self._restart_if_gone
+        self.connection = WandbServer(self._root, account, say=say, patience=self.patience)
         lock = self._lock()
-        self._lineage = Lineage(lock.data if lock else None, self.tell, lambda: self.connection.restarts)
-        ids = DashboardIds.of(self._root, base_url, config.tracker)
+        self._lineage = Lineage(lock.data if lock else None, self.tell, self.connection.service)
+        ids = DashboardIds.of(self._root, self.connection.base_url, config.tracker)
         searched = lock.space if lock and config.tracker.sweep else {}
         plan = sweep_config(config.study, searched) if searched else None
         self._sweep = StudySweep(plan, config.tracker, ids, self.connection)
@@ -101,12 +96,11 @@ class WandbTracker:
         online, offline = (self._settings(name, stopped.job_type, online=there) for there in (True, False))
         online.run_id = offline.run_id = run_id
         online.resume = "allow"
-        process = self.connection.restarts
-        run = self._init(online, offline, config, stopped.job_type)
-        if run is None:
+        started = self._init(online, offline, config, stopped.job_type)
+        if started is None:
             return NullRun()
         self._open_runs.take_up(run_id)
-        return self._started(run, stopped.job_type, {**summary, "state": "running"}, process)
+        return self._kept(started, stopped.job_type, {**summary, "state": "running"})
 
     def _described(self, trial: TrialPlan) -> dict[str, Any]:
         about = {"number": trial.number, "total_steps": trial.total_steps, "command": scrub_typed(trial.command)}
@@ -128,15 +122,14 @@ class WandbTracker:
         settings = self._settings(name, cut.job_type, online=True)
         settings.run_id, settings.resume = run_id, "must"
         what = f"the run of trial {cut.number}" if cut.job_type is JobType.TRIAL else f"the run {name}"
-        process = self.connection.restarts
-        run = self.connection.init(settings, {}, f"{what} cannot be gone on with")
-        if run is None:
+        started = self.connection.init(settings, {}, f"{what} cannot be gone on with")
+        if started is None:
             if not self.connection.away:
                 self._open_runs.forget(run_id)
             return False
         self._open_runs.take_up(run_id)
-        resumed = self._started(run, cut.job_type, {}, process)
-        log_events(resumed, [event for event in cut.events if event.metrics][run.starting_step :])
+        resumed = self._kept(started, cut.job_type, {})
+        log_events(resumed, [event for event in cut.events if event.metrics][started.run.starting_step :])
         resumed.finish(cut.ending)
         return True
 
@@ -176,7 +169,7 @@ class WandbTracker:
                 self._end_all()
         finally:
             self.connection.close()
-            self._service.put_back()
+            self.connection.service.put_back()
             # If a second signal came while a run was started, that run is not in the list.
             left = [run.client for run in self.runs if not run.closed.is_set()]
             if left or self.patience.stop.at_once:
@@ -245,44 +238,42 @@ class WandbTracker:
         ids = {str(settings.run_id) for settings in (online, offline)}
         for run_id in ids:
             self._open_runs.mark(run_id)
-        process = self.connection.restarts
-        run = self._init(online, offline, config, job_type)
-        for run_id in ids - {run.id if run else ""}:
+        started = self._init(online, offline, config, job_type)
+        for run_id in ids - {started.run.id if started else ""}:
             self._open_runs.forget(run_id)
             for folder in self._offline_folders(run_id):  # of a run that was killed before its first row
                 shutil.rmtree(folder, ignore_errors=True)
-        return NullRun() if run is None else self._started(run, job_type, summary, process)
+        return NullRun() if started is None else self._kept(started, job_type, summary)
 
-    def _started(self, run: wandb.Run, job_type: JobType, summary: Mapping[str, Any], process: int) -> WandbRun:
-        """Return a run that was started after so many restarts of the client's process."""
-        started = WandbRun(run, self, job_type, process=process, first_summary=summary)
+    def _kept(self, started: Started, job_type: JobType, summary: Mapping[str, Any]) -> WandbRun:
+        """Return a run that was started, as one of `runs`."""
+        run = WandbRun(started.run, self, job_type, process=started.process, first_summary=summary)
         # A run that this process had ended until its training went on is one run, with all its rows.
-        started.rows = 0 if started.offline else max((one.rows for one in self.runs if one.id == started.id), default=0)
-        self.runs = [*(one for one in self.runs if one.id != started.id), started]
-        self._open_runs.mark(started.id)
-        for folder in self._offline_folders(started.id):
-            if folder.resolve() != started.folder.resolve():
+        run.rows = 0 if run.offline else max((one.rows for one in self.runs if one.id == run.id), default=0)
+        self.runs = [*(one for one in self.runs if one.id != run.id), run]
+        self._open_runs.mark(run.id)
+        for folder in self._offline_folders(run.id):
+            if folder.resolve() != run.folder.resolve():
                 shutil.rmtree(folder, ignore_errors=True)
-        started.attempt("could not be set up", lambda: _prepare(started.client, started.axis, summary))
+        run.attempt("could not be set up", lambda: _prepare(run.client, run.axis, summary))
         if job_type is not JobType.COMPARE:
-            self._lineage.use_data(started)
-        return started
+            self._lineage.use_data(run)
+        return run
 
     def _init(
         self, online: wandb.Settings, offline: wandb.Settings, config: dict[str, Any], job_type: JobType
-    ) -> wandb.Run | None:
+    ) -> Started | None:
         """Start a run on the server, the one of a trial in the study's sweep, or else offline."""
         of_trial = job_type is JobType.TRIAL
-        run = self.connection.init(online, config, prepare=self._sweep.join if of_trial else None)
-        if run is None and of_trial:
+        started = self.connection.init(online, config, prepare=self._sweep.join if of_trial else None)
+        if started is None and of_trial:
             self._sweep.join_offline(offline)
-        return run or self.connection.init_offline(offline, config)
+        return started or self.connection.init_offline(offline, config)
 
     def reopened(self, run: WandbRun) -> wandb.Run | None:
-        self._restart_if_gone()
-        if run.process == self.connection.restarts:
+        if run.process == (present := self.connection.service.renew_if_gone()):
             return None
-        run.process = self.connection.restarts
+        run.process = present
         config, offline = dict(run.client.config), run.offline
         settings = self._settings(run.name, run.job_type, online=not offline)
         settings.run_id, settings.resume = run.id, None if offline else "allow"
@@ -294,11 +285,13 @@ class WandbTracker:
             if offline
             else self.connection.init(settings, config, trouble)
         )
-        if made is not None:
-            self._describe_again(made, run)
-            if offline:
-                shutil.rmtree(run.folder, ignore_errors=True)  # the new folder has all rows
-        return made
+        if made is None:
+            return None
+        run.process = made.process
+        self._describe_again(made.run, run)
+        if offline:
+            shutil.rmtree(run.folder, ignore_errors=True)  # the new folder has all rows
+        return made.run
 
     def _describe_again(self, made: wandb.Run, run: WandbRun) -> None:
         """Give a run of a new process of the client what it had before its first row: an offline
@@ -309,15 +302,6 @@ class WandbTracker:
         if run.job_type is JobType.STUDY and (lock := self._lock()) is not None:
             with suppress(Exception):  # see `WandbRun.attempt`
                 save_metadata(made, lock)
-
-    def _restart_if_gone(self) -> None:
-        """Start a new process of the client where the former one was killed or crashed: without
-        one no run can be started. Open runs go on in it at their next row."""
-        with self._restarting:
-            if gone():
-                self.tell("W&B: the process of its client has ended; a new one is started, and open runs go on in it")
-                self._service = self._service.renewed(self._root / "wandb")
-                self.connection.restarts += 1
 
     def _offline_folders(self, run_id: str) -> list[Path]:
         """Return the folders of a run. Their names may end with a further number
