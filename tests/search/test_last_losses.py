@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from math import inf, log
+from math import exp, inf, log
+from random import Random
 
+import numpy as np
 import optuna
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
@@ -190,7 +192,7 @@ def test_a_point_is_the_place_of_each_value_in_its_range() -> None:
 
 def test_predictions_are_kept_until_a_trial_has_another_evaluation(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = list[Sequence[Racer]]()
-    monkeypatch.setattr(module, "last_losses", lambda racers: asked.append(racers) or last_losses(racers))
+    monkeypatch.setattr(module, "last_losses", lambda racers, kept: asked.append(racers) or last_losses(racers, kept))
     known, racers = KnownLastLosses(), [common(number, 1.0 + number, 0.02, 0.05) for number in range(4)]
     first = known.of(racers)
     promoted = [replace(racers[0], paused=False, running=True), *racers[1:]]
@@ -198,3 +200,53 @@ def test_predictions_are_kept_until_a_trial_has_another_evaluation(monkeypatch: 
     evaluated = [common(0, 1.0, 0.02, 0.05, 0.3, factor=0.8), *racers[1:]]
     assert known.of(evaluated) == last_losses(evaluated) != first and len(asked) == 2
     assert known.of([*racers[:3], replace(racers[3], paused=False, complete=True)]).keys() == {0, 1, 2}
+
+
+def test_what_is_kept_of_the_points_changes_no_prediction(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_MOST", 5)
+
+    def with_point(one: Racer) -> Racer:
+        return replace(one, point={"rate": one.number / 9, "kind": "ab"[one.number % 2]})
+
+    known, racers = KnownLastLosses(), [with_point(common(number, 1.0 + number, 0.05)) for number in range(8)]
+    for number in (6, 0, 3):  # each leaves fewer places for others
+        racers[number] = with_point(common(number, 1.0 + number, 0.05, 0.3, factor=0.9))
+        assert known.of(racers) == last_losses(racers)
+    racers.append(with_point(common(9, 3.0, 0.05)))
+    assert known.of(racers) == last_losses(racers)
+
+
+def test_predictions_are_those_of_a_gaussian_process() -> None:
+    """Against its definition, pair by pair."""
+    draw = Random(3)
+    racers = [
+        racer(
+            number, shares, [2 * (rates * share) ** -0.4 * draw.uniform(0.9, 1.1) for share in shares], rates=rates,
+            complete=number == 5, point={"rate": draw.random(), "kind": draw.choice("ab")},
+        )
+        for number in range(9)
+        for rates, shares in [(draw.uniform(2, 6), sorted(draw.uniform(0.3, 1.0) for _ in range(draw.randint(1, 4))))]
+    ]  # fmt: skip
+    known = [(one, log((one.rates or 0) * share)) for one in racers for share in one.progress]
+    asked = [(one, log(one.rates or 0)) for one in racers if not one.complete]
+    losses = np.array([log(-score) for one in racers for score in one.scores])
+    middle = np.mean([learnt for _, learnt in known])
+
+    def covariance(one: tuple[Racer, float], other: tuple[Racer, float]) -> float:
+        (left, at), (right, there) = one, other
+        gap, same = (at - there) ** 2 / 2, left.number == right.number
+        apart = (float(left.point["rate"]) - float(right.point["rate"])) ** 2
+        near = 2 * (apart + (left.point["kind"] != right.point["kind"]))
+        return float(
+            9 + 0.49 * (at - middle) * (there - middle) + exp(-gap / 1.44) + 0.25 * exp(-gap / 2.25 - near)
+            + 0.25 * same * exp(-gap / 4)
+        )  # fmt: skip
+
+    within = np.array([[covariance(one, other) for other in known] for one in known])
+    within += (0.0025 + 1e-8) * np.eye(len(known))
+    across = np.array([[covariance(one, other) for other in asked] for one in known])
+    means = losses.mean() + across.T @ np.linalg.solve(within, losses - losses.mean())
+    left = [covariance(one, one) for one in asked] - (across * np.linalg.solve(within, across)).sum(axis=0)
+    found = last_losses(racers)
+    assert [found[one.number].mean for one, _ in asked] == pytest.approx(means, abs=2e-9)
+    assert [found[one.number].deviation for one, _ in asked] == pytest.approx(losses.std() * left**0.5, rel=1e-6)

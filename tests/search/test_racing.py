@@ -10,6 +10,7 @@ import optuna
 import pytest
 from optuna.trial import Trial, TrialState
 
+from sweep.search.last_losses import KnownLastLosses
 from sweep.search.promotion import EVALUATIONS, PAUSED_AT, RATES, SCHEDULE, Decision
 from sweep.search.racer import Racer, lead
 from sweep.search.racing import RacingPruner
@@ -168,6 +169,18 @@ def test_the_trial_with_the_best_score_completes_though_its_loss_promises_little
     race.report(race.trials[2], LENGTH, 0.2, 1.0, loss=loss_at(0.1))
     race.study.tell(race.trials[2], 0.4)
     assert race.promote() is None, "no other one is scored higher"
+
+
+def test_nothing_is_predicted_where_no_trial_fits_the_budget(monkeypatch: pytest.MonkeyPatch) -> None:
+    race = by_loss(9.0, 8.5, 7.0, budget=0.4, finalists=2)
+    asked = list[int]()
+    of = KnownLastLosses.of
+    monkeypatch.setattr(KnownLastLosses, "of", lambda known, racers: asked.append(len(racers)) or of(known, racers))
+    assert race.promote() == 0 and asked == [3], "36 of 48 - 12 report steps"
+    assert race.promote() == 1 and asked == [3, 3], "no rows are left, but two are to complete"
+    assert race.promote() is None and asked == [3, 3]
+    assert race.report(race.trials[0], 8, 0.1, 0.4, loss=loss_at(9.0 * 0.4)) is Decision.GO_ON
+    assert asked == [3, 3, 3], "it may go on"
 
 
 def test_an_equal_score_is_not_worth_a_trial() -> None:

@@ -10,7 +10,7 @@ from freeze-thaw (Swersky et al. 2014, "Freeze-Thaw Bayesian Optimization").
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from math import isfinite, log
@@ -19,21 +19,20 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from sweep.search.nearness import Floats, Nearness
 from sweep.search.racer import Racer
 
 if TYPE_CHECKING:
     from threadpoolctl import ThreadpoolController
 
-Floats = npt.NDArray[np.float64]
-
 # Standard deviations of the parts of a prediction, in units of that of all log losses. Lengths are
-# in logarithms of sums of rates, `_NEAR_POINTS` in the unit cube.
+# in logarithms of sums of rates.
 _LEVEL, _SLOPE, _NOISE = 3.0, 0.7, 0.05
 _SHARED, _SHARED_LENGTH = 1.0, 1.2
-_NEAR, _NEAR_LENGTH, _NEAR_POINTS = 0.5, 1.5, 0.5
+_NEAR, _NEAR_LENGTH = 0.5, 1.5
 _OWN, _OWN_LENGTH = 0.5, 2.0
 _LEAST = 1e-9  # a loss, a sum of rates
-_MOST = 500  # evaluations that a prediction learns from: it then takes about 30 ms for 512 trials
+_MOST = 500  # evaluations that a prediction learns from: more take long
 # A log loss counts as no more than the median of the first ones and this, or so many of their
 # median absolute deviations.
 _DIVERGED, _DIVERGED_DEVIATIONS = log(2), 4.0
@@ -64,6 +63,7 @@ class KnownLastLosses:
 
     _asked: Sequence[tuple[object, ...]] = ()
     _found: dict[int, LastLoss] = field(default_factory=dict)
+    _nearness: Nearness = field(default_factory=Nearness)
 
     def of(self, racers: Sequence[Racer]) -> dict[int, LastLoss]:
         """Return what `last_losses` returns for the racers."""
@@ -71,7 +71,7 @@ class KnownLastLosses:
             (racer.number, racer.curve, racer.unfinished, racer.rates, racer.length, racer.point) for racer in racers
         ]
         if asked != self._asked:
-            self._asked, self._found = asked, last_losses(racers)
+            self._asked, self._found = asked, last_losses(racers, self._nearness)
         return self._found
 
 
@@ -80,26 +80,26 @@ def log_loss(score: float) -> float:
     return log(max(-score, _LEAST))
 
 
-def last_losses(racers: Sequence[Racer]) -> dict[int, LastLoss]:
+def last_losses(racers: Sequence[Racer], nearness: Nearness | None = None) -> dict[int, LastLoss]:
     """Return the predicted last loss of each unfinished racer by its number. A racer whose last
-    evaluation has no finite loss has none."""
+    evaluation has no finite loss has none. `nearness` keeps how near the racers' points are."""
     found = [racer for racer in racers if racer.steps and isfinite(racer.scores[-1])]
-    if not any(racer.unfinished for racer in found):
-        return {}
-    lessons = _lessons(found)
-    learners = [racer for racer, _ in lessons]
-    numbers = {racer.number for racer in learners}
-    found = [*learners, *(racer for racer in found if racer.number not in numbers)]
     asked = [place for place, racer in enumerate(found) if racer.unfinished]
-    known = [(place, at) for place, (_, evaluations) in enumerate(lessons) for at in evaluations]
-    logs = _rate_sums(found)
-    shares = np.array([log(found[place].progress[at]) for place, at in known])
-    losses = np.array([log_loss(found[place].scores[at]) for place, at in known])
+    if not asked:
+        return {}
+    places = {racer.number: place for place, racer in enumerate(found)}
+    lessons = [(places[racer.number], evaluations) for racer, evaluations in _lessons(found)]
+    known = [(place, at) for place, evaluations in lessons for at in evaluations]
     trials = np.array([place for place, _ in known])
-    middle = float((logs[trials] + shares).mean())
+    logs = _rate_sums(found)
+    learnt = logs[trials] + np.array([log(found[place].progress[at]) for place, at in known])
+    losses = np.array([log_loss(found[place].scores[at]) for place, at in known])
+    highest = _highest([found[place] for place, _ in lessons])
+    middle = float(learnt.mean())
     means, deviations = _predicted(
-        _Evaluations(trials, logs[trials] + shares - middle), np.minimum(losses, _highest(learners)),
-        _Evaluations(np.array(asked), logs[asked] - middle), _distances([racer.point for racer in found], len(learners)),
+        _Evaluations(trials, learnt - middle), np.minimum(losses, highest),
+        _Evaluations(np.array(asked), logs[asked] - middle),
+        (nearness or Nearness()).of([racer.point for racer in found], trials.tolist()),
     )  # fmt: skip
     return {
         found[place].number: LastLoss(round(float(mean), _DECIMALS), float(deviation))
@@ -144,20 +144,24 @@ def _highest(racers: Sequence[Racer]) -> float:
     return float(middle + max(_DIVERGED, _DIVERGED_DEVIATIONS * np.median(abs(firsts - middle))))
 
 
-def _predicted(known: _Evaluations, losses: Floats, asked: _Evaluations, distances: Floats) -> tuple[Floats, Floats]:
-    """Return means and deviations of the logarithms of the losses at the places `asked`."""
-    from scipy.linalg import solve_triangular  # most commands need none of it
+def _predicted(known: _Evaluations, losses: Floats, asked: _Evaluations, near: Floats) -> tuple[Floats, Floats]:
+    """Return means and deviations of the logarithms of the losses at the places `asked`. `near`
+    has a row for each place that is `known`, with the nearness of its trial to all trials."""
+    from scipy.linalg import cholesky, solve_triangular  # most commands need none of it
 
     mean, unit = losses.mean(), losses.std() + _LEAST
-    within = _kernel(known, known, distances) + (_NOISE**2 + 1e-8) * np.eye(len(losses))
-    across = _kernel(known, asked, distances)
+    within = _kernel(known, known, near[:, known.trials])
+    within[np.diag_indices_from(within)] += _NOISE**2 + 1e-8
+    across = _kernel(known, asked, near[:, asked.trials])
     with _threads().limit(limits=1, user_api="blas"):
-        lower = np.linalg.cholesky(within)
-        weights = solve_triangular(lower, across, lower=True)
-        target = solve_triangular(lower, (losses - mean) / unit, lower=True)
+        # Transposed, a symmetric matrix is in the order of LAPACK, which needs no copy then.
+        lower = cholesky(within.T, lower=True, overwrite_a=True, check_finite=False)
+        weights = solve_triangular(lower, across, lower=True, check_finite=False)
+        target = solve_triangular(lower, (losses - mean) / unit, lower=True, check_finite=False)
+        means = target @ weights
     before = _LEVEL**2 + _SLOPE**2 * asked.learnt**2 + _SHARED**2 + _NEAR**2 + _OWN**2
-    variance = np.maximum(before - (weights**2).sum(axis=0), 1e-12)
-    return mean + unit * (weights.T @ target), unit * np.sqrt(variance)
+    variance = np.maximum(before - np.einsum("ij,ij->j", weights, weights), 1e-12)
+    return mean + unit * means, unit * np.sqrt(variance)
 
 
 @cache
@@ -170,32 +174,20 @@ def _threads() -> ThreadpoolController:
     return ThreadpoolController()
 
 
-def _kernel(one: _Evaluations, other: _Evaluations, distances: Floats) -> Floats:
-    """Return the prior covariance of the places of `one` (rows) and of `other` (columns)."""
-    gaps = (one.learnt[:, None] - other.learnt[None, :]) ** 2 / 2
-    near = distances[np.ix_(one.trials, other.trials)] / (2 * _NEAR_POINTS**2)
-    same = one.trials[:, None] == other.trials[None, :]
-    found: Floats = (
-        _LEVEL**2 + _SLOPE**2 * np.outer(one.learnt, other.learnt)
-        + _SHARED**2 * np.exp(-gaps / _SHARED_LENGTH**2)
-        + _NEAR**2 * np.exp(-gaps / _NEAR_LENGTH**2 - near)
-        + _OWN**2 * same * np.exp(-gaps / _OWN_LENGTH**2)
-    )  # fmt: skip
+def _kernel(one: _Evaluations, other: _Evaluations, near: Floats) -> Floats:
+    """Return the prior covariance of the places of `one` (rows) and of `other` (columns), whose
+    trials are so `near` to each other."""
+    gaps = np.subtract.outer(one.learnt, other.learnt)
+    gaps *= gaps
+    same = np.nonzero(np.equal.outer(one.trials, other.trials))
+    found: Floats = _LEVEL**2 + np.outer(_SLOPE**2 * one.learnt, other.learnt)
+    found += _SHARED**2 * _bell(gaps, _SHARED_LENGTH)
+    found += _NEAR**2 * _bell(gaps, _NEAR_LENGTH) * near
+    found[same] += _OWN**2 * _bell(gaps[same], _OWN_LENGTH)
     return found
 
 
-def _distances(points: Sequence[Mapping[str, float | str]], learners: int) -> Floats:
-    """Return the squared distances in the unit cube from the first points, those of the
-    `learners`, to all points. Different choices are 1 apart, and so are keys that only one of two
-    points has."""
-    found = np.zeros((learners, len(points)))
-    for key in dict.fromkeys(key for point in points for key in point):
-        values = [point.get(key) for point in points]
-        places = np.array([value if isinstance(value, float) else 0.0 for value in values])
-        # One kind for each choice, one for all numbers in the range, and one for no value.
-        known: dict[object, int] = {}
-        names = [float if isinstance(value, float) else value for value in values]
-        kinds = np.array([known.setdefault(name, len(known)) for name in names])
-        gaps = (places[:learners, None] - places[None, :]) ** 2
-        found += np.maximum(gaps, kinds[:learners, None] != kinds[None, :])
-    return found
+def _bell(gaps: Floats, length: float) -> Floats:
+    """Return the squared exponential kernel for squared gaps."""
+    exponents = gaps / (-2 * length**2)
+    return np.exp(exponents, out=exponents)

@@ -117,7 +117,8 @@ class KnownRacers:
     """
 
     def __init__(self) -> None:
-        self._known: dict[int, tuple[FrozenTrial, int, Racer]] = {}
+        # By number, each with the longest schedule where its own is not known.
+        self._known: dict[int, tuple[FrozenTrial, int | None, Racer]] = {}
 
     def of(self, trials: Sequence[FrozenTrial], direction: StudyDirection) -> list[Racer]:
         """Return the trials that did not fail, of a study with this direction, as racers."""
@@ -126,8 +127,9 @@ class KnownRacers:
         found = []
         for trial in (trial for trial in trials if trial.state is not TrialState.FAIL):
             known = self._known.get(trial.number)
-            if known is None or known[0] is not trial or known[1] != longest:
-                known = trial, longest, Racer.of(trial, sign=sign, longest=longest)
+            if known is None or known[0] is not trial or known[1] not in (None, longest):
+                supposed = None if SCHEDULE in trial.user_attrs else longest
+                known = trial, supposed, Racer.of(trial, sign=sign, longest=longest)
                 self._known[trial.number] = known
             found.append(known[2])
         return found

@@ -110,6 +110,9 @@ class RacingPruner(PromotingPruner):
         return self._by_prediction(racers, asking) if _have_losses(racers) else self._by_score(racers, asking)
 
     def _by_prediction(self, racers: Sequence[Racer], asking: int | None) -> list[int]:
+        at_once = _SHARE_AT_ONCE if asking is None else 1.0
+        if not self._finals(racers, (), asking, at_once=at_once):  # none fits the budget, in whatever order
+            return _best_scored(racers)
         predicted = self._last_losses[_first(racers)].of(racers)
         # The lowest loss of any evaluation, though the last one is predicted.
         least = min((log_loss(max(racer.scores)) for racer in racers if racer.complete and racer.steps), default=inf)
@@ -117,7 +120,7 @@ class RacingPruner(PromotingPruner):
         lowest = {number: loss.mean - _HOPELESS_DEVIATIONS * loss.deviation for number, loss in predicted.items()}
         hopeless = {racer.number for racer in racers if racer.number not in lowest or lowest[racer.number] > least}
         order = sorted(racers, key=lambda racer: (means.get(racer.number, inf), racer.number))
-        finals = self._finals(order, hopeless, asking, at_once=_SHARE_AT_ONCE if asking is None else 1.0)
+        finals = self._finals(order, hopeless, asking, at_once=at_once)
         return finals or _best_scored(racers)
 
     def _by_score(self, racers: Sequence[Racer], asking: int | None) -> list[int]:
