@@ -107,5 +107,6 @@ def test_snapshots_that_nobody_wrote_for_a_week_are_deleted(tmp_path: Path, monk
         kept_snapshots(study).write("trial-0001-7", snapshot(4))
     old = time.time() - 8 * 24 * 3600
     os.utime(tmp_path / "kept" / "old" / "snapshots", (old, old))
+    assert kept_snapshots("old").keys() == ["trial-0001-7"]  # the study goes on after more than a week
     assert kept_snapshots("new").keys() == ["trial-0001-7"]
     assert kept_snapshots("old").keys() == []

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import optuna
@@ -17,6 +18,7 @@ from support.studies import PLAIN, Undisturbed, Whole, points, searched
 from support.toys import ToyEngine, session
 from sweep.config.schema import Scalar
 from sweep.errors import Interrupted
+from sweep.launch.kept_snapshots import Kept, kept_key
 from sweep.records.cost import Cost
 from sweep.records.marks import Marks
 from sweep.records.snapshots import FOLDER, Snapshots, trial_key
@@ -104,6 +106,25 @@ def test_a_second_interrupt_stops_at_once_and_is_no_loss(tmp_path: Path, undistu
             searched(tmp_path / "b", "study.n_trials=2", *PLAIN, engine=ToyEngine(at(1, 2, interrupt(2))))
     resumed = searched(tmp_path / "b", "study.n_trials=2", *PLAIN)
     same_as_whole(tmp_path / "b", undisturbed("study.n_trials=2", *PLAIN), resumed)
+
+
+def test_a_trial_goes_on_here_from_the_snapshot_that_a_worker_of_this_machine_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SWEEP_CACHE", str(tmp_path / "cache"))
+    options = ("study.n_trials=1", "study.space=null", "adapter=full", "study.snapshots=always", *PLAIN)
+    with pytest.raises(Interrupted):
+        searched(tmp_path, *options, engine=ToyEngine(at(0, 2, interrupt())))
+    store = Store(tmp_path / "run")
+    own, engine = Snapshots(store.root), ToyEngine()
+    with session(tmp_path, *options, engine=engine) as opened:
+        kept = Kept(store.identity(), kept_key(opened.plan.trial(0, {})))
+        found = own.read(trial_key(0))
+        assert found is not None and kept.snapshots.write(kept.key, found)
+        own.drop(trial_key(0))
+        search(replace(opened, launcher=SimpleNamespace(inline=True)))
+    assert [plan.snapshot for plan in engine.trained] == [found]
+    assert kept.snapshots.keys() == own.keys() == []
 
 
 def test_an_interrupted_trial_has_no_record_and_keeps_its_best_folder(tmp_path: Path) -> None:

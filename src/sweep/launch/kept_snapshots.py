@@ -43,13 +43,14 @@ def kept_key(plan: TrialPlan) -> str:
 
 def kept_snapshots(study: str) -> Snapshots:
     """Return the snapshots of a study's trainings on this machine, in the user's cache. Those of
-    any study that nobody wrote for a week are deleted, and what killed workers left incomplete.
+    any other study that nobody wrote for a week are deleted, and what killed workers left
+    incomplete. This study's stay: it goes on now, however long it was stopped or the clock jumped.
 
     `study` is the id of the study's run directory.
     """
     clear_old(cache_dir())
     folder = cache_dir() / "kept"
-    for other in folder.glob("*/snapshots"):
+    for other in (one for one in folder.glob("*/snapshots") if one.parent.name != study):
         with suppress(OSError):
             if time.time() - other.stat().st_mtime > _WEEK:  # the folder changes with each snapshot
                 shutil.rmtree(other.parent)

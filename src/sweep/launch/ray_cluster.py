@@ -194,8 +194,9 @@ def _groups_of_their_own() -> Iterator[None]:
     """Start Ray's processes in process groups of their own within the context. `timeout` and `kill`
     send SIGTERM to the whole group of the coordinator, which needs its workers to put the trials
     away."""
-    from ray._private import services
+    import ray._private.services
 
+    services: Any = ray._private.services
     usual = services.ConsolePopen
     services.ConsolePopen = partial(usual, process_group=0)
     try:
