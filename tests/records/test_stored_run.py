@@ -91,7 +91,7 @@ def test_a_report_is_written(
 def test_the_study_goes_on(stored: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     before = stored.trials()
     known = locked(stored)
-    make_lock = session.locked
+    make_lock = session.new_lock
     # The fingerprint of a random model depends on the version of transformers.
     monkeypatch.setattr(session, "locked", lambda *given: replace(make_lock(*given), model=known.model))
     engine = ToyEngine()
