@@ -93,7 +93,7 @@ def test_the_study_goes_on(stored: Store, monkeypatch: pytest.MonkeyPatch) -> No
     known = locked(stored)
     make_lock = session.new_lock
     # The fingerprint of a random model depends on the version of transformers.
-    monkeypatch.setattr(session, "locked", lambda *given: replace(make_lock(*given), model=known.model))
+    monkeypatch.setattr(session, "new_lock", lambda *given: replace(make_lock(*given), model=known.model))
     engine = ToyEngine()
     monkeypatch.setattr(Session, "engine", lambda *_: engine)
     with opened(make_plan(arguments(stored, trials=6)).settled(bf16=False)) as resumed:
