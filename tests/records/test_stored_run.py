@@ -91,9 +91,9 @@ def test_a_report_is_written(
 def test_the_study_goes_on(stored: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     before = stored.trials()
     known = locked(stored)
-    make_lock = session.locked
+    make_lock = session.new_lock
     # The fingerprint of a random model depends on the version of transformers.
-    monkeypatch.setattr(session, "locked", lambda *given: replace(make_lock(*given), model=known.model))
+    monkeypatch.setattr(session, "new_lock", lambda *given: replace(make_lock(*given), model=known.model))
     engine = ToyEngine()
     monkeypatch.setattr(Session, "engine", lambda *_: engine)
     with opened(make_plan(arguments(stored, trials=6)).settled(bf16=False)) as resumed:

@@ -29,6 +29,13 @@ class Counting(Watch):
         self.count += 1
 
 
+class Ended:
+    """A process that has ended."""
+
+    def poll(self) -> int:
+        return 0
+
+
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     now = [0.0]
@@ -65,6 +72,21 @@ def test_a_report_is_written_every_five_minutes_though_nothing_has_ended(make, c
         clock[0] = moment
         watch.look()
         assert watch.count == count
+
+
+def test_after_a_report_that_took_long_the_next_one_comes_later(make, clock, monkeypatch):
+    """Reports take a twentieth of one core, at most."""
+    used = iter([1.0, 5.0])  # seconds of computing before a report, and after it
+    monkeypatch.setattr(live, "_computed", lambda: next(used, 5.0))
+    store, counts = make(), list[int]()
+    watch, trials = Counting(store.root, began=0.0), six_trials()
+    for moment, trial in ((9, 0), (10, 1), (88, 2), (90, 3)):
+        clock[0] = moment
+        store.write_trial(trials[trial])
+        watch.look()
+        watch.writer = Ended()
+        counts.append(watch.count)
+    assert counts == [1, 1, 1, 2]
 
 
 @pytest.mark.parametrize("change", [

@@ -9,13 +9,13 @@ from support.toys import session
 from sweep.errors import UserError
 from sweep.records.recovery import recover
 from sweep.study.search import search
-from sweep.study.session import _resumed_lock, locked
+from sweep.study.session import _resumed_lock, new_lock
 
 
 @pytest.mark.parametrize("damage", ["", '{"exper', "[]"])
 def test_a_damaged_lock_is_made_again_where_the_storage_knows_the_experiment(tmp_path: Path, damage: str) -> None:
     with session(tmp_path, "study.n_trials=1", "study.pruner=none") as opened:
-        store, lock = opened.store, locked(opened.plan, "cpu")
+        store, lock = opened.store, new_lock(opened.plan, "cpu")
         store.write_lock(lock)
         search(opened)
     (store.root / "lock.json").write_text(damage)

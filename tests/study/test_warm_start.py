@@ -18,7 +18,7 @@ from sweep.records.store import Store
 from sweep.records.trial import Completed, TrialRecord
 from sweep.records.warm_start import WarmRun, read_warm_start
 from sweep.study.search import search
-from sweep.study.session import locked
+from sweep.study.session import new_lock
 from sweep.study.warm_start import preview
 
 RATE = "optimizer.learning_rate"
@@ -29,7 +29,7 @@ def studied(folder: Path, *overrides: str, engine: ToyEngine | None = None) -> l
     """Return the records of a study whose run directory has a lock."""
     with session(folder, *overrides, engine=engine) as opened:
         if opened.store.lock() is None:
-            opened.store.write_lock(locked(opened.plan, "cpu"))
+            opened.store.write_lock(new_lock(opened.plan, "cpu"))
         return search(opened)
 
 
@@ -166,7 +166,7 @@ def test_trials_beyond_a_limit_of_this_study_are_left_out(tmp_path: Path, earlie
     losses = sorted(trial.outcome.best.metrics["eval/loss"] for trial in Store(earlier).trials()
                     if isinstance(trial.outcome, Completed))  # fmt: skip
     made = plan(tmp_path, f"study.warm_start=[{earlier}]", f"study.limits={{eval.loss: {losses[0] + 1e-9}}}")
-    lines = preview(made, locked(made, "cpu"))
+    lines = preview(made, new_lock(made, "cpu"))
     assert any(f"{len(losses) - 1} trials of {earlier} left out: they are beyond the limit of eval.loss" in line
                for line in lines), lines  # fmt: skip
 
@@ -176,7 +176,7 @@ def test_a_moved_run_is_known_by_its_id(tmp_path: Path, earlier: Path) -> None:
     link = tmp_path / "link"
     link.symlink_to(earlier)
     again = plan(tmp_path, "study.n_trials=2", *PLAIN, f"study.warm_start=[{link}]")
-    (line,) = preview(again, locked(again, "cpu"))
+    (line,) = preview(again, new_lock(again, "cpu"))
     assert f" {earlier};" in line, "it is not learnt from twice"
     with pytest.raises(UserError, match="which is named twice"):
         plan(tmp_path / "other", f"study.warm_start=[{earlier},{link}]")
@@ -184,7 +184,7 @@ def test_a_moved_run_is_known_by_its_id(tmp_path: Path, earlier: Path) -> None:
 
 def test_a_dry_run_says_what_would_be_taken_over(tmp_path: Path, earlier: Path) -> None:
     made = plan(tmp_path, f"study.warm_start=[{earlier}]")
-    assert preview(made, locked(made, "cpu"))[0].startswith("warm start: the sampler learns from 8 trials of")
+    assert preview(made, new_lock(made, "cpu"))[0].startswith("warm start: the sampler learns from 8 trials of")
     assert not (tmp_path / "run").exists()
 
 

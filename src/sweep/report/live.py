@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import resource
 import select
 import signal
 import subprocess
@@ -24,6 +25,7 @@ from pathlib import Path
 
 FIRST = 8.0  # seconds until the first report, which a shorter study does without
 EVERY = 30.0  # seconds between the beginnings of two reports, at least
+SHARE = 0.05  # of the time of one core that reports take, unless one takes longer than 15 seconds of it
 SILENT = 300.0  # seconds after which a report is written again though no trial has ended
 _LOOK = 2.0  # seconds between two looks at the run directory
 _FREED = 20.0  # seconds that the lock of a killed study may still be held by its own workers
@@ -77,20 +79,24 @@ class Watch:
     seen: object = None
     began: float = field(default_factory=time.monotonic)
     written: float | None = None
+    pause: float = EVERY  # seconds until the next report, at least
+    computed: float = 0.0  # seconds of computing before the report that is being written
     writer: subprocess.Popen[bytes] | None = None
 
     def look(self) -> None:
         """Start to write the report where that is due."""
-        if self.writer is not None and self.writer.poll() is None:
-            return
+        if self.writer is not None:
+            if self.writer.poll() is None:
+                return
+            self.pause = min(max(EVERY, (_computed() - self.computed) / SHARE), SILENT)
         found, moment = self.standing(), time.monotonic()
         if self.written is None:
             due = moment - self.began >= self.first
         else:
             since = moment - self.written
-            due = since >= EVERY and (found != self.seen or since >= SILENT)
+            due = since >= self.pause and (found != self.seen or since >= SILENT)
         if due:
-            self.seen, self.written = found, moment
+            self.seen, self.written, self.computed = found, moment, _computed()
             self.write()
 
     def write(self) -> None:
@@ -127,6 +133,13 @@ class Watch:
         self.write()
         if self.writer is not None:
             self.writer.wait()
+
+
+def _computed() -> float:
+    """Return the seconds of computing of all processes that this one has started and that have
+    ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def _names(folder: Path) -> set[str]:
