@@ -158,6 +158,15 @@ def test_a_trial_that_cannot_catch_up_trains_no_further_though_the_budget_allows
     assert race.promote() is None
 
 
+def test_a_trial_waits_for_the_best_one_if_it_is_unlikely_to_end_as_low() -> None:
+    race = by_loss(9.0, 8.5, *[0.1] * 6, budget=0.9)
+    assert race.promote() == 0 and race.promote() == 1
+    assert race.promote() is None, "the 36 + 36 + 36 of 288 - 32 report steps would fit"
+    race.report(race.trials[0], 12, 0.5, 0.3, loss=loss_at(0.02))
+    race.report(race.trials[1], 12, 0.5, 0.3, loss=loss_at(0.02))
+    assert race.promote() is not None, "those that led have disappointed"
+
+
 def test_the_trial_with_the_best_score_completes_though_its_loss_promises_little() -> None:
     race = by_loss(9.0, 8.5, 0.1, 0.05, budget=0.45, scores=(0.1, 0.1, 0.4, 0.3))
     assert race.promote() == 0

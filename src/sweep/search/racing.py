@@ -18,7 +18,9 @@ from sweep.search.ranking import Ranking
 from sweep.search.stopping_race import FINALISTS, StoppingRace
 
 _SHARE_AT_ONCE = 0.5  # of the rows that are left: the most that trials which train together may take
-_HOPELESS_DEVIATIONS = 1.0  # of a predicted loss: a trial that is worse by more trains no further
+# Of a predicted loss: a trial does not train that is predicted higher by more than so many,
+_HOPELESS_DEVIATIONS = 1.25  # than the lowest loss of any completed trial, or
+_BEHIND_DEVIATIONS = 0.25  # than the lowest prediction
 # Where trials are compared by their scores:
 OPENING, _SECOND = 0.03, 0.3  # progress
 _LATE = 0.5  # the progress from which scores are compared instead of losses
@@ -34,10 +36,11 @@ class RacingPruner(PromotingPruner):
        their rows fit the `budget`, a share of the rows of all trials at full length.
        Those that train together get half of the rows that are left; the others are chosen when
        the first ones have shown how their curves go on.
-    3. Each further evaluation corrects the predictions. A trial that is not among those any more
-       pauses again, and another one goes on in its place. A trial trains no further if its
-       predicted loss is higher than the lowest loss of any completed trial, by more than the
-       deviation of the prediction.
+    3. Each further evaluation corrects the predictions. A trial waits while another one is
+       predicted lower by more than a quarter of the deviation of its own prediction: one that
+       trains pauses again, and the other goes on in its place. A trial trains no further if its
+       predicted loss is higher than the lowest loss of any completed trial, by more than one and a
+       quarter of these deviations.
     4. In the end a trial completes that is scored higher already than all that have completed: the
        highest of those, whatever it costs. A trial is scored by its best evaluation, which may be
        its first one, and losses say nothing about it.
@@ -117,10 +120,14 @@ class RacingPruner(PromotingPruner):
         # The lowest loss of any evaluation, though the last one is predicted.
         least = min((log_loss(max(racer.scores)) for racer in racers if racer.complete and racer.steps), default=inf)
         means = {number: loss.mean for number, loss in predicted.items()}
-        lowest = {number: loss.mean - _HOPELESS_DEVIATIONS * loss.deviation for number, loss in predicted.items()}
-        hopeless = {racer.number for racer in racers if racer.number not in lowest or lowest[racer.number] > least}
+        lowest = min(means.values(), default=inf)
+        limits = {
+            number: min(least + _HOPELESS_DEVIATIONS * loss.deviation, lowest + _BEHIND_DEVIATIONS * loss.deviation)
+            for number, loss in predicted.items()
+        }
+        beaten = {racer.number for racer in racers if means.get(racer.number, inf) > limits.get(racer.number, -inf)}
         order = sorted(racers, key=lambda racer: (means.get(racer.number, inf), racer.number))
-        finals = self._finals(order, hopeless, asking, at_once=at_once)
+        finals = self._finals(order, beaten, asking, at_once=at_once)
         return finals or _best_scored(racers)
 
     def _by_score(self, racers: Sequence[Racer], asking: int | None) -> list[int]:
