@@ -141,6 +141,18 @@ def test_what_is_written_together_is_known_at_once_and_the_same_in_the_database(
     assert study.get_trials()[-1].user_attrs["place"] == 7 and study.get_trials()[-1].value == 0.5
 
 
+def test_a_look_at_the_trials_does_not_divide_what_is_written_together(known: KnownTrials) -> None:
+    study, plain = study_in(known), study_in(known._backend)
+    trial = study.ask()
+    study.get_trials()
+    with counted_statements(known) as statements, written_together(known):
+        trial.set_user_attr("before", 1)
+        assert study.get_trials()[0].user_attrs == {"before": 1}
+        trial.set_user_attr("after", 2)
+    assert sum(one.startswith("INSERT INTO trial_user_attributes") for one in statements) == 1
+    assert study.get_trials() == plain.get_trials()
+
+
 def test_the_best_trial_is_one_whose_end_is_written_together_with_others(known: KnownTrials) -> None:
     study = study_in(known)
     study.tell(study.ask(), 0.5)

@@ -12,7 +12,6 @@ import optuna
 import pytest
 from optuna.storages import BaseStorage
 from optuna.trial import TrialState
-from sqlalchemy import Connection
 from sqlalchemy.exc import OperationalError
 
 from support.studies import PLAIN
@@ -23,6 +22,7 @@ from sweep.records.trial import Completed, EvalPoint, Failed, FailureReason, Pru
 from sweep.search.promotion import EVALUATIONS, PAUSED_AT, RATES, SCHEDULE, Decision, Learning
 from sweep.study import optuna_study
 from sweep.study.gathered_writes import GatheredWrites
+from sweep.study.known_trials import KnownTrials
 from sweep.study.optuna_study import OptunaStudy
 from sweep.study.owner import known_experiment
 
@@ -151,24 +151,28 @@ def test_a_kill_while_a_point_is_asked_for_leaves_no_trial(tmp_path: Path, monke
         assert again.study.get_trials() == []
 
 
-@pytest.mark.parametrize("fails_at", [1, 2], ids=["before the decision", "at the end"])
-def test_a_report_that_is_repeated_is_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fails_at: int) -> None:
+@pytest.mark.parametrize(
+    ("owner", "name"), [(KnownTrials, "_others"), (GatheredWrites, "_write")], ids=["before the decision", "at the end"]
+)
+def test_a_report_that_is_repeated_is_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, owner: type, name: str
+) -> None:
     """The trial of Optuna keeps what a transaction that failed has set."""
-    usual, written = GatheredWrites._write, list[int]()
+    usual, failed = getattr(owner, name), list[int]()
 
-    def write(self: GatheredWrites, connection: Connection) -> None:
-        written.append(1)
-        if len(written) == fails_at:
-            raise OperationalError("INSERT", None, Exception("the server is away"))
-        usual(self, connection)
+    def failing(self: object, asked: object) -> object:
+        if not failed:
+            failed.append(1)
+            raise OperationalError(name, None, Exception("the server is away"))
+        return usual(self, asked)
 
     with opened(tmp_path, "study.pruner=racing", "study.sampler=random", "study.n_trials=2") as study:
         assert study.promotes
         (trial, _), _ = study.ask(), study.ask()
-        monkeypatch.setattr(GatheredWrites, "_write", write)
+        monkeypatch.setattr(owner, name, failing)
         learning = Learning(progress=0.25, rates=0.01, schedule=3, loss=None)
         decided = study.report(trial, [0.5], 1, learning=learning, judged=True, warm=True)
-        assert len(written) > fails_at
+        assert failed
     (told, _) = optuna.load_study(study_name="quickstart", storage=f"sqlite:///{tmp_path / 'run' / 'study.db'}").trials
     assert decided is Decision.PAUSE and told.intermediate_values == {1: 0.5}
     known = {name: told.user_attrs.get(name) for name in (SCHEDULE, RATES, EVALUATIONS, PAUSED_AT)}

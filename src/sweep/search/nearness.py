@@ -1,4 +1,4 @@
-"""How near the points of trials are to each other in the search space."""
+"""The nearness of the points of trials to each other in the search space."""
 
 from __future__ import annotations
 

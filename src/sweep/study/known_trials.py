@@ -182,8 +182,8 @@ class KnownTrials(_CachedStorage):
             self._studies.setdefault(study_id, _StudyInfo())
             if not self._written and self._gathers and self._looked:
                 return
-            self._gathered.write()
             if self._written or self._newest < 0 or self._others(study_id):
+                self._gathered.write()
                 self._read(study_id)
             self._looked = True
 
