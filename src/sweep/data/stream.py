@@ -18,7 +18,7 @@ from typing import Any, Protocol
 import pyarrow as pa
 
 from sweep.data.delimited import delimiter_of
-from sweep.data.encoding import encoding_of, undecodable
+from sweep.data.encoding import MARK, encoding_of, undecodable
 from sweep.data.endings import DELIMITERS, JSON, Kind, open_bytes
 from sweep.data.json_rows import Row, field_of, objects
 from sweep.data.nested import dotted_names, pick
@@ -88,7 +88,9 @@ class TableWindow:
         return list(picked.column(0).to_pylist()) if picked.num_columns else [None] * len(self)
 
     def rows(self) -> list[Row]:
-        return list(self.table.to_pylist())
+        """Return the rows; a time that Python cannot hold is the text that Arrow writes."""
+        columns = [_values(self.table.column(name)) for name in self.table.column_names]
+        return [dict(zip(self.table.column_names, row, strict=True)) for row in zip(*columns, strict=True)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,13 +131,13 @@ def _head(path: Path, kind: Kind) -> bytes:
 
 
 def _lines(path: Path, kind: Kind, encoding: str, newline: str) -> Iterator[str]:
-    """Yield the lines of a file with their ends. Raises ValueError that names the line of a byte
-    that is not in the encoding."""
+    """Yield the lines of a file with their ends, without a byte order mark. Raises ValueError that
+    names the line of a byte that is not in the encoding."""
     count = 0
     with open_bytes(path, kind.codec) as file, io.TextIOWrapper(file, encoding=encoding, newline=newline) as text:
         try:
             for line in text:
-                yield line
+                yield line if count else line.removeprefix(MARK)
                 count += 1
         except UnicodeDecodeError as error:
             line_number = count + 1 + error.object.count(b"\n", 0, error.start)
@@ -224,6 +226,13 @@ def _table_windows(path: Path, sizes: Iterator[int]) -> Iterator[Window]:
                 first, held, size = first + _rows(held), [], next(sizes)
     if held:
         yield TableWindow(first, pa.Table.from_batches(held))
+
+
+def _values(column: pa.ChunkedArray) -> list[Any]:
+    try:
+        return list(column.to_pylist())
+    except (pa.ArrowException, ValueError, OverflowError):  # a zone that is not known, a year beyond 9999
+        return list(column.cast(pa.string()).to_pylist())
 
 
 def _rows(batches: Sequence[pa.RecordBatch]) -> int:
