@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,16 @@ def test_a_record_is_read_as_it_was_written(tmp_path: Path, outcome: Outcome) ->
     Store(tmp_path).write_trial(record)
     assert Store(tmp_path).trials() == [record]
     assert list(tmp_path.rglob("*.tmp")) == []
+
+
+def test_trials_are_in_the_order_of_their_numbers(tmp_path: Path) -> None:
+    store, numbers = Store(tmp_path), (2, 999, 1001, 9999, 10_000)
+    for number in numbers:
+        record = TrialRecord(number, {}, Pruned((POINT,), Cost()), "cmd", 10, "a", "b")
+        store.write_trial(record)
+        store.write_pause(replace(record, number=number + 10_000))
+    assert [record.number for record in store.trials()] == list(numbers)
+    assert [record.number for record in store.paused_trials()] == [number + 10_000 for number in numbers]
 
 
 def test_events_come_back_in_order_and_a_cut_off_line_is_left_out(tmp_path: Path) -> None:

@@ -46,7 +46,7 @@ import json
 import shutil
 import tempfile
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -246,8 +246,8 @@ class Store:
 
     def trials(self) -> list[TrialRecord]:
         """Return the records of all trials that have ended, by number."""
-        found = (read_record(_TRIAL, path) for path in sorted(self.root.glob("trials/*/record.json")))
-        return [record for record in found if record is not None]
+        found = (read_record(_TRIAL, path) for path in self.root.glob("trials/*/record.json"))
+        return _by_number(found)
 
     def write_pause(self, record: TrialRecord) -> None:
         """Write the record that a paused trial gets unless it is promoted, and delete its
@@ -266,9 +266,9 @@ class Store:
 
     def paused_trials(self) -> list[TrialRecord]:
         """Return the records that the paused trials get unless they are promoted, by number."""
-        folders = (path.parent for path in sorted(self.root.glob("trials/*/paused.json")))
+        folders = (path.parent for path in self.root.glob("trials/*/paused.json"))
         found = (self.pause(int(folder.name)) for folder in folders if not (folder / "record.json").exists())
-        return [record for record in found if record is not None]
+        return _by_number(found)
 
     def _pause_path(self, number: int) -> Path:
         return self.trial_dir(number) / "paused.json"
@@ -378,3 +378,8 @@ class Store:
 def refit_dir(final: Path) -> Path:
     """Return the folder of a refit's rows, inside that of its final record."""
     return final / "refit"
+
+
+def _by_number(found: Iterable[TrialRecord | None]) -> list[TrialRecord]:
+    """Return the records by number; the names of folders are in that order up to 9999 alone."""
+    return sorted((record for record in found if record is not None), key=lambda record: record.number)
