@@ -6,9 +6,7 @@ The formats are those of `sweep.data.files`. A JSON file that holds one array is
 
 from __future__ import annotations
 
-import csv
 import io
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -17,7 +15,7 @@ from typing import Any, Protocol
 
 import pyarrow as pa
 
-from sweep.data.delimited import delimiter_of
+from sweep.data.delimited import cells, delimiter_of
 from sweep.data.encoding import MARK, encoding_of, undecodable
 from sweep.data.endings import DELIMITERS, JSON, Kind, open_bytes
 from sweep.data.json_rows import Row, field_of, objects
@@ -155,15 +153,15 @@ def _delimited(path: Path, kind: Kind, form: TextFormat) -> Stream:
     decoded = head.decode(encoding, errors="replace")
     delimiter = form.delimiter or delimiter_of(decoded.encode(), DELIMITERS[kind.ending], quoting=form.quoting)
     lines = partial(_lines, path, kind, encoding, "")
-    columns = tuple(next(_cells(lines(), delimiter, quoting=form.quoting), (0, []))[1])
+    columns = tuple(next(cells(lines(), delimiter, quoting=form.quoting), (0, []))[1])
     if not columns:
         raise ValueError("it is empty: it lacks the names of its columns")
     _refuse_twice(columns)
 
     def rows() -> Iterator[Row]:
-        cells = _cells(lines(), delimiter, quoting=form.quoting)
-        next(cells)
-        for number, (line, row) in enumerate(cells, start=1):
+        found = cells(lines(), delimiter, quoting=form.quoting)
+        next(found)
+        for number, (line, row) in enumerate(found, start=1):
             if len(row) != len(columns):
                 rule = f"row {number} (line {line}) has {len(row)} fields, but the header has {len(columns)}"
                 raise ValueError(f"{rule}; it was taken for fields parted by {delimiter!r}")
@@ -175,31 +173,6 @@ def _delimited(path: Path, kind: Kind, form: TextFormat) -> Stream:
 def _refuse_twice(columns: Sequence[str]) -> None:
     if twice := [name for name in columns if columns.count(name) > 1]:
         raise ValueError(f"it has more than one column of the name {twice[0]!r}; rename one")
-
-
-def _cells(lines: Iterator[str], delimiter: str, *, quoting: bool) -> Iterator[tuple[int, list[str]]]:
-    """Yield the number of the first line and the cells of each row. An empty line is a row where
-    the header has one column, and none otherwise.
-
-    Raises ValueError for a quote that is never closed.
-    """
-    csv.field_size_limit(sys.maxsize)  # a text may be longer than the 131,072 characters that csv takes by default
-    ended = False
-
-    def until_end() -> Iterator[str]:
-        nonlocal ended
-        yield from lines
-        ended = True
-
-    reader = csv.reader(until_end(), delimiter=delimiter, quoting=csv.QUOTE_MINIMAL if quoting else csv.QUOTE_NONE)
-    start, width = 1, 0
-    for row in reader:
-        if ended:  # the reader asked for another line in the middle of this row
-            raise ValueError(f"a quote is opened in line {start} or behind it, and never closed")
-        if row or width == 1:
-            yield start, row or [""]
-        width = width or len(row)
-        start = reader.line_num + 1
 
 
 def _row_windows(read: Callable[[], Iterator[Row]], sizes: Iterator[int]) -> Iterator[Window]:

@@ -27,7 +27,10 @@ TEXT = "text"  # the column of the lines of standard input
 _CHUNK = 2**16  # bytes
 _CHECKED = 1024  # rows of a window while a file is checked
 
-_FLAGS = {"dataset.encoding=": "--encoding ", "dataset.encoding": "--encoding", "dataset.delimiter": "--delimiter"}
+_FLAGS = {
+    "dataset.encoding=": "--encoding ", "dataset.encoding": "--encoding", "dataset.delimiter": "--delimiter",
+    "dataset.quoting=false": "--quoting off",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
