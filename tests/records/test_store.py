@@ -78,13 +78,15 @@ def test_models_chosen_together_share_a_reading_of_the_test_split(tmp_path: Path
 
 def test_a_method_s_folder_is_one_folder_whatever_its_name(tmp_path: Path) -> None:
     store = Store(tmp_path)
-    names = ["lora", "org/model", "../x", "a b", 8, None, "..", ".", ""]
+    long = "Is this {text} good? " * 40
+    names = ["lora", "org/model", "../x", "a b", 8, None, "..", ".", "", long, f"{long}!", f"{long}.new"]
     folders = [store.choice_dir(name) for name in names]
     assert {folder.parent for folder in folders} == {tmp_path / "methods"} and not {".", "..", ""} & {
         folder.name for folder in folders
     }
     assert len(set(folders)) == len(names)
     assert folders[0].name == "lora"
+    assert all(len(folder.name) < 250 for folder in folders)
 
 
 def test_a_run_directory_has_one_holder(tmp_path: Path) -> None:

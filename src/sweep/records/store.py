@@ -58,7 +58,7 @@ from pydantic import TypeAdapter
 from sweep.config.folders import cache_dir
 from sweep.config.schema import Scalar
 from sweep.errors import UserError
-from sweep.provenance import now
+from sweep.provenance import Fingerprint, now
 from sweep.records.disk import append_line, write_whole
 from sweep.records.events import append_row, read_rows
 from sweep.records.final import FinalRecord, Repeat, RetrainRecord
@@ -70,6 +70,7 @@ from sweep.records.run_address import note_address, noted_address
 from sweep.records.trial import Completed, EvalPoint, Step, TrialRecord
 
 _LOOKED_AT = 0.1  # seconds: longer than `in_use` takes
+_LONGEST = 200  # characters of a folder's name: file systems take 255, and a replacement adds an ending
 _LOCK = TypeAdapter(Lock)
 _TRIAL = TypeAdapter(TrialRecord)
 _FINAL = TypeAdapter(FinalRecord)
@@ -336,6 +337,8 @@ class Store:
     def choice_dir(self, choice: Scalar) -> Path:
         """Return the folder of the retrained best trial of a compared value that did not win."""
         name = quote(str(choice), safe=" ")
+        if len(name) > _LONGEST:  # a prompt, for example
+            name = f"{name[:_LONGEST]}-{Fingerprint().add(name).hex()[:16]}"
         # Dots alone name this folder or its parent; these endings name a folder that is being
         # replaced.
         if name.endswith((".new", ".old")):
