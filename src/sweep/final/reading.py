@@ -104,8 +104,8 @@ def _at_temperature(thresholds: tuple[float, ...] | None, fitted: Calibration | 
 
 
 def read_test(session: Session, config: Config, model: FinalModel, decided: Decisions) -> Reading:
-    """Open the test split and return the predictions and scores on it. A line says which metrics of
-    the user's own could not be computed.
+    """Open the test split and return the predictions and scores on it. A line says which metrics
+    of the user's own could not be computed.
 
     Raises UserError if there is no test split.
     """

@@ -164,8 +164,8 @@ class _Delimited:
 
 @dataclass(frozen=True, slots=True)
 class _LineFeeds:
-    """Ends each row of `csv.writer` with a line feed alone. The writer itself ends rows with CR LF,
-    since it puts a cell into quotes only for characters that end its rows."""
+    """Ends each row of `csv.writer` with a line feed alone. The writer itself ends rows with CR
+    LF, since it puts a cell into quotes only for characters that end its rows."""
 
     stream: TextIO
 

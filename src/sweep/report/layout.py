@@ -51,8 +51,8 @@ def listing(lines: str, separator: str = ", ") -> str:
 
 
 def aligned(lines: str, *widths: int) -> str:
-    """Return lines of cells, `cell | cell`, in columns for a terminal; the titles come first. A `|`
-    in a cell is preceded by a backslash, which is taken off.
+    """Return lines of cells, `cell | cell`, in columns for a terminal; the titles come first. A
+    `|` in a cell is preceded by a backslash, which is taken off.
 
     The first columns have these widths, the one after them that of its longest cell; the others,
     numbers, are aligned right.
