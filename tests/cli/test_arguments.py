@@ -24,6 +24,7 @@ def test_values_are_converted() -> None:
         (decimal(0), "nan", "is nan, but must be a number from 0 on"),
         (decimal(1, 9), "9.5", "is 9.5, but must be a number from 1 to 9"),
         (encoding, "utf-9", "is utf-9, which is no encoding"),
+        (encoding, "base64", "is base64, which is no encoding of text"),
         (delimiter, "ab", "is 'ab', but must be one character, or tab"),
     ],
 )

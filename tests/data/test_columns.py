@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import datetime
+import re
 from decimal import Decimal
 from typing import Any
 
@@ -73,6 +74,9 @@ def test_lists_of_names():
     assert several([[], [], []]) == [(), (), ()]
     assert "row 2" in several([["a"], None, ["b"]])
     assert "null" in several([["a"], [None], ["b"]])
+    assert "a name is empty in rows 1, 3: a row to which no label applies has" in several(
+        [[""], ["a", "b"], ["a", " "]]
+    )
 
 
 def test_lists_of_flags():
@@ -143,6 +147,22 @@ def test_every_column_that_holds_no_flags_is_named():
 def test_an_empty_flag_is_no_label():
     (message,) = flags(typed=False, joy=["1", "", "0"], fear=["1", "0", "0"])
     assert "row 2 of train" in message
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [
+        (pa.timestamp("s"), r"timestamp\[us\]"),
+        (pa.timestamp("s", "Mars/Base"), r"timestamp\[us, tz=Mars/Base\]"),
+        (pa.date32(), r"date32\[day\]"),
+    ],
+)
+def test_times_that_python_cannot_hold(kind, said):
+    late = pa.array([3_000_000 if pa.types.is_date(kind) else 2**38] * 3, kind)
+    raw = Raw(pa.table({"text": TEXTS, "label": TEXTS, "at": late}), ("text", "label", "at"), True)
+    _, (fault,) = read_columns(DatasetConfig(time_column="at"), "train", raw)
+    assert fault.path == "dataset.time_column"
+    assert re.search(f"is at, a column of {said} in train that cannot be read: time zones must be known", fault.message)
 
 
 def test_text_columns_hold_text():

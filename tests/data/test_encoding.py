@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,12 @@ def test_byte_order_marks_are_followed(folder, encoding):
     (folder / "lines.jsonl").write_bytes(LINES.encode(encoding))
     assert "Le café était fermé" in texts(folder)
     assert texts(folder, train_split="lines") == {"plain words", "le café"}
+
+
+@pytest.mark.parametrize("name", ["utf-16", "utf-32"])
+def test_an_encoding_without_a_mark_has_the_order_of_this_machine(folder, name):
+    (folder / "train.csv").write_bytes(FRENCH.encode(f"{name}-{sys.byteorder[0]}e"))
+    assert "Le café était fermé" in texts(folder, encoding=name)
 
 
 @pytest.mark.parametrize("encoding", ["cp1252", "utf-16", "utf-16-le", "utf-8-sig", "utf-8"])

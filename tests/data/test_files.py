@@ -40,6 +40,23 @@ def test_a_row_may_be_longer_than_an_arrow_block(write, folder):
     assert {len(text) for text in train(folder).texts} == {3_000_000, 1}
 
 
+@pytest.mark.parametrize("end", ["", "\n"])
+def test_a_quote_that_is_never_closed_is_no_text(folder, only_fault, end):
+    """Arrow would take all rows behind it for one text."""
+    rows = [f"{'ab'[i % 2]},row {i}" for i in range(20)]
+    (folder / "train.csv").write_text("\n".join(["label,text", *rows[:10], 'a,"an open one', *rows[10:]]) + end)
+    message = only_fault(folder, test_split=None).message
+    assert "train.csv cannot be read: a quote is opened in line 12 or behind it, and never closed" in message
+    assert "dataset.quoting=false takes quotes for a part of the text" in message
+
+
+@pytest.mark.parametrize("last", ['""', '""""', '"a ""quoted"" end"', '"\n"', '"x"y"', 'x"', 'say "hi"'])
+@pytest.mark.parametrize("end", ["", "\n", "\r\n"])
+def test_a_file_may_end_with_any_quotes(folder, last, end):
+    (folder / "train.csv").write_text(f"text,label,more\none,a,1\ntwo,b,{last}{end}")
+    assert set(train(folder).texts) == {"one", "two"}
+
+
 def test_quotes_are_characters_where_quoting_is_off(folder):
     (folder / "train.tsv").write_text('text\tlabel\n"open\ta\nin "the" middle\tb\n')
     assert set(train(folder, quoting=False).texts) == {'"open', 'in "the" middle'}

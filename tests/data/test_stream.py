@@ -6,6 +6,7 @@ import bz2
 import gzip
 import json
 import lzma
+import sys
 import tracemalloc
 from collections.abc import Callable, Iterator
 from itertools import repeat
@@ -79,6 +80,14 @@ def test_a_parquet_file_keeps_its_types(tmp_path: Path) -> None:
     assert windows[0].column("text")[:3] == ["a", "b", None]
 
 
+def test_a_time_that_python_cannot_hold_is_a_text(tmp_path: Path) -> None:
+    columns = {"text": ["a", "b"], "at": pa.array([2**38, None], pa.timestamp("s")), "n": [1, 2]}
+    parquet.write_table(pa.table(columns), tmp_path / "a.parquet")
+    (window,) = read(stream(tmp_path / "a.parquet"))
+    assert window.rows()[1] == {"text": "b", "at": None, "n": 2}
+    assert window.rows()[0]["at"].startswith("10680-")
+
+
 @pytest.mark.parametrize(
     ("name", "data", "said"),
     [
@@ -111,6 +120,16 @@ def test_encodings_delimiters_and_quotes(tmp_path: Path) -> None:
     assert read(stream(tmp_path / "c.tsv", 'text\tb\n"a\t1\n', quoting=False))[0].rows() == [{"text": '"a', "b": "1"}]
     latin = stream(tmp_path / "d.csv", "text|b\né|1\n".encode("cp1252"), encoding="cp1252", delimiter="|")
     assert read(latin)[0].column("text") == ["é"]
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32-le", "gb18030"])
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+def test_a_byte_order_mark_is_no_part_of_the_rows(tmp_path: Path, encoding: str, mark: str) -> None:
+    written = f"utf-16-{sys.byteorder[0]}e" if encoding == "utf-16" else encoding
+    csv = stream(tmp_path / "a.csv", f"{mark}text,b\né,1\n".encode(written), encoding=encoding)
+    assert csv.columns == ("text", "b") and read(csv)[0].rows() == [{"text": "é", "b": "1"}]
+    lines = stream(tmp_path / "a.jsonl", (mark + '{"text": "é"}\n').encode(written), encoding=encoding)
+    assert read(lines)[0].rows() == [{"text": "é"}]
 
 
 def test_an_empty_line_is_a_row_of_a_single_column(tmp_path: Path) -> None:

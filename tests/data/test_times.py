@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 
 import pytest
 
@@ -28,6 +29,7 @@ def test_times_are_dates_moments_texts_and_epochs():
     texts = moments(["2024-05-31", "2024-05-31T12:00:00Z", "2024-05-31 13:00:00+02:00", " 20240601 "])
     assert sorted(texts, key=lambda one: one.value) == [texts[0], texts[2], texts[1], texts[3]]
     assert [one.value for one in moments(["17", "16.5", "1e3"])] == [17, 16.5, 1000]
+    assert [one.value for one in moments([Decimal("17.25"), Decimal(2**64)])] == [17.25, 2**64]
     typed = moments([date(2024, 5, 31), datetime(2024, 5, 31, 1, tzinfo=UTC), datetime(2024, 5, 31, 2)])
     assert [one.value - typed[0].value for one in typed] == [0, 3600, 7200]
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score, balanced_accuracy_score, brier_score_loss, f1_score, roc_auc_score
 
-from sweep.config.extra_metrics import EXTRA_BY_TASK
+from sweep.config.extra_metrics import EXTRA_BY_TASK, OF_PROBABILITIES
 from sweep.engine.evaluation import Predictions, measure
 from sweep.engine.extra_metrics import Evaluated, extra_values
 
@@ -89,6 +89,12 @@ def test_one_label_alone_and_one_prediction_alone_give_a_number_or_nan(name: str
 def test_rows_without_any_label_give_a_number_or_nan(name: str) -> None:
     undefined = name.startswith(("auroc", "average_precision"))
     assert math.isnan(several(name, np.zeros_like(SEVERAL))) is undefined
+
+
+@pytest.mark.parametrize("name", EXTRA_BY_TASK["single_label"])
+def test_probabilities_that_are_no_numbers_have_no_metric(name: str) -> None:
+    broken = np.vstack([CHANCES[:4], [[math.nan] * 3]])
+    assert math.isnan(one(name, chances=broken)) == (name in OF_PROBABILITIES)
 
 
 def test_decisions_alone_have_no_metric_of_probabilities() -> None:

@@ -353,6 +353,16 @@ def test_of_equal_scores_the_lowest_loss_is_the_best_and_patience_does_not_count
     assert (state.best.index, state.idle) == (3, 2)
 
 
+def test_patience_counts_scores_that_are_no_numbers_and_a_first_number_is_a_gain() -> None:
+    state = state_of(Heard())
+    idle = []
+    for step, accuracy in enumerate((math.nan, math.nan, 0.5, math.nan, 0.4, 0.6), start=1):
+        state.add(step, float(step), {"eval/accuracy": accuracy, "eval/loss": 0.5})
+        idle.append(state.idle)
+    assert idle == [1, 2, 0, 1, 2, 0]
+    assert state.best is not None and state.best.index == 6
+
+
 def test_the_best_goes_by_the_study_metric(
     plan: Plan, base_models: BaseModelCache, data: TokenisedData, watcher: Watcher
 ) -> None:

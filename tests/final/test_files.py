@@ -1,7 +1,8 @@
-"""predictions.csv, as the report reads it back."""
+"""predictions.csv, as the report reads it back, and confusion.csv."""
 
 from __future__ import annotations
 
+import csv
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from sweep.data.splits import Rows
 from sweep.engine.evaluation import Predictions
 from sweep.engine.loss import summed, summed_over_words
 from sweep.engine.row_losses import row_losses
-from sweep.final.files import write_predictions
+from sweep.final.files import write_confusion, write_predictions
 from sweep.final.reading import Reading, shares
 
 
@@ -45,6 +46,18 @@ def test_several_labels_are_joined_so_that_they_can_be_distinguished(tmp_path: P
     found = read_predictions(tmp_path / "p.csv", "multi_label")
     assert [row.label for row in found] == [("a", "b|c"), ("a|b|c",), ()]
     assert [row.right for row in found] == [True, False, True]
+
+
+@pytest.mark.parametrize(
+    ("task", "corner", "last"),
+    [("single_label", "true \\ predicted", "d"), ("multi_label", "label", "true_positive")],
+)
+def test_the_counts_of_four_labels_are_a_matrix_where_one_applies(
+    tmp_path: Path, task: Task, corner: str, last: str
+) -> None:
+    write_confusion(tmp_path / "c.csv", LabelSpace(task, ("a", "b", "c", "d")), ((1, 2, 3, 4),) * 4)
+    header, first, *_ = list(csv.reader((tmp_path / "c.csv").read_text().splitlines()))
+    assert (header[0], header[-1], first) == (corner, last, ["a", "1", "2", "3", "4"])
 
 
 @pytest.mark.parametrize("task", ["single_label", "multi_label"])

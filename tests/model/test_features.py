@@ -105,8 +105,20 @@ def test_a_head_that_reads_more_than_one_vector_is_refused() -> None:
 def test_a_head_of_zeros_proves_no_pooling(tmp_path: Path) -> None:
     model = frozen(loaded(tiny_bert(tmp_path)))
     torch.nn.init.zeros_(model.classifier.weight)
-    with pytest.raises(NotPackable):
+    with pytest.raises(NotPackable, match="the same logits, which tell nothing of its pooling"):
         list(states(model, [batch()]))
+
+
+@pytest.mark.parametrize("make", [tiny_bert, tiny_distilbert, tiny_gpt2])
+def test_a_batch_of_one_text_many_times_is_no_sign_of_another_pooling(make: object, tmp_path: Path) -> None:
+    """Batches have rows of like length, so that texts which occur often fill some of them."""
+    assert callable(make)
+    model = frozen(loaded(make(tmp_path)))
+    repeated = {name: values[1:2].repeat(4, 1) for name, values in batch().items()}
+    batches = [repeated, batch(), repeated]
+    found = torch.cat(list(states(model, batches)))
+    expected = torch.cat([model(**one).logits for one in batches])
+    torch.testing.assert_close(HeadModel(model).eval()(found), expected, rtol=0, atol=1e-6)
 
 
 def test_nothing_is_kept_of_features_that_were_not_finished(tmp_path: Path) -> None:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from sweep.config.schema import Config, StudyConfig, Task
+from sweep.config.schema import Config, DatasetConfig, StudyConfig, Task
 from sweep.data.labels import Label, LabelSpace
 from sweep.data.splits import FoldRows, Rows, Splits
-from sweep.plan.data import label_metric_faults
+from sweep.plan.data import label_metric_faults, own_metric_faults
 from sweep.plan.scored_labels import fold_notes, undefined_faults
 from sweep.provenance import DataState
 
@@ -71,3 +72,19 @@ def test_a_label_that_some_fold_scores_is_no_fault() -> None:
     assert not label_metric_faults(sought, splits([0, 0, 1], [0, 1, 2]))
     (fault,) = label_metric_faults(sought, splits([0, 0, 1], [0, 1, 1]))
     assert "no validation row" in fault.message
+
+
+def test_a_metric_of_ones_own_is_tried_on_the_rows_of_each_fold(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "of_two_labels.py").write_text(
+        "def spread(labels, probabilities):\n"
+        "    if len(set(labels)) < 2:\n"
+        "        raise ValueError('only one label')\n"
+        "    return 0\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    dataset = DatasetConfig(metrics=("of_two_labels.spread",))
+    assert not own_metric_faults(dataset, splits([0, 1], [1, 2]))
+    (fault,) = own_metric_faults(dataset, splits([0, 1], [2, 2], [1, 1]))
+    assert fault.path == "dataset.metrics" and "only one label" in fault.message

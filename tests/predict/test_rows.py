@@ -43,6 +43,25 @@ def test_half_a_character_at_the_end_is_a_fault() -> None:
     os.close(reading)
 
 
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+def test_lines_in_another_encoding(mark: str) -> None:
+    reading, writing = os.pipe()
+    os.write(writing, f"{mark}é\r\nb\n".encode("utf-16-le"))
+    os.close(writing)
+    (window,) = lines(reading, "utf-16-le", repeat(3))
+    assert [row["text"] for row in window.rows()] == ["é", "b"]
+    os.close(reading)
+
+
+def test_lines_whose_order_of_bytes_is_not_known_are_a_fault() -> None:
+    reading, writing = os.pipe()
+    os.write(writing, b"typed as UTF-8\n")
+    os.close(writing)
+    with pytest.raises(UserError, match="name the order of its bytes, as in --encoding utf-16-le"):
+        list(lines(reading, "utf-16", repeat(3)))
+    os.close(reading)
+
+
 def test_the_columns_of_json_are_those_of_all_rows(tmp_path: Path) -> None:
     file = tmp_path / "a.jsonl"
     file.write_text('{"text": "a", "n": 1}\n{"text": "b", "n": 1.5, "m": true}\n{"text": null, "m": "yes"}\n')

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,16 @@ def test_a_record_is_read_as_it_was_written(tmp_path: Path, outcome: Outcome) ->
     Store(tmp_path).write_trial(record)
     assert Store(tmp_path).trials() == [record]
     assert list(tmp_path.rglob("*.tmp")) == []
+
+
+def test_trials_are_in_the_order_of_their_numbers(tmp_path: Path) -> None:
+    store, numbers = Store(tmp_path), (2, 999, 1001, 9999, 10_000)
+    for number in numbers:
+        record = TrialRecord(number, {}, Pruned((POINT,), Cost()), "cmd", 10, "a", "b")
+        store.write_trial(record)
+        store.write_pause(replace(record, number=number + 10_000))
+    assert [record.number for record in store.trials()] == list(numbers)
+    assert [record.number for record in store.paused_trials()] == [number + 10_000 for number in numbers]
 
 
 def test_events_come_back_in_order_and_a_cut_off_line_is_left_out(tmp_path: Path) -> None:
@@ -67,13 +78,15 @@ def test_models_chosen_together_share_a_reading_of_the_test_split(tmp_path: Path
 
 def test_a_method_s_folder_is_one_folder_whatever_its_name(tmp_path: Path) -> None:
     store = Store(tmp_path)
-    names = ["lora", "org/model", "../x", "a b", 8, None, "..", ".", ""]
+    long = "Is this {text} good? " * 40
+    names = ["lora", "org/model", "../x", "a b", 8, None, "..", ".", "", long, f"{long}!", f"{long}.new"]
     folders = [store.choice_dir(name) for name in names]
     assert {folder.parent for folder in folders} == {tmp_path / "methods"} and not {".", "..", ""} & {
         folder.name for folder in folders
     }
     assert len(set(folders)) == len(names)
     assert folders[0].name == "lora"
+    assert all(len(folder.name) < 250 for folder in folders)
 
 
 def test_a_run_directory_has_one_holder(tmp_path: Path) -> None:

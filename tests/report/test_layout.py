@@ -43,3 +43,4 @@ def test_lists_and_enumerations_leave_out_empty_lines():
 
 def test_columns_of_a_terminal():
     assert aligned("S | | a\n | test | 0.5000\n", 4) == f"S{'a':>17}\n    test    0.5000\n"
+    assert aligned("S | a\\|b | c\n | d | e\n", 4) == f"S   a|b  {'c':>8}\n    d    {'e':>8}\n"

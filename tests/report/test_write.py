@@ -17,7 +17,7 @@ from sweep.model.adapters.lora import LoraConfig
 from sweep.records.cost import Cost
 from sweep.records.events import append_row
 from sweep.records.store import Store
-from sweep.records.trial import Completed, Failed, FailureReason, Pruned, Step
+from sweep.records.trial import Completed, EvalPoint, Failed, FailureReason, Pruned, Step, TrialRecord
 from sweep.report.summary import summary_lines
 from sweep.report.write import write_report
 
@@ -426,3 +426,31 @@ def test_a_winner_that_another_trial_overtook_is_reported(make, score, said):
     trials = [completed(n, [0.5, (0.6, score)[n]], [2.0, (1.5, 1.0)[n]], {LR: 1e-3, BATCH: 8}) for n in range(2)]
     text = words(make(tuple(trials), ending=final(trials[0])))
     assert said in text and "the final figures are still those of trial 0" in text
+
+
+def of_one_label(record: TrialRecord, metric: str) -> TrialRecord:
+    """Return the trial with its accuracies under the name of another metric too."""
+
+    def scored(point: EvalPoint) -> EvalPoint:
+        return replace(point, metrics={**point.metrics, metric: point.metrics["eval/accuracy"]})
+
+    outcome = replace(record.outcome, evals=tuple(map(scored, record.outcome.evals)))
+    if isinstance(outcome, Completed):
+        outcome = replace(outcome, best=scored(outcome.best))
+    return replace(record, outcome=outcome, measured={metric.replace("/", ".", 1): 0.9})
+
+
+def test_the_label_in_the_objective_may_have_any_name(make):
+    name = "f1/a|b <c> `d` *e*\\"
+    trials = tuple(of_one_label(one, f"eval/{name}") for one in six_trials())
+    beyond = Failed(FailureReason.INFEASIBLE, "", (), Cost(), excess={f"eval.{name}": 0.8})
+    trials = (*trials[:5], replace(trials[5], outcome=beyond))
+    settings = config(metric=f"eval/{name}", limits={f"eval.{name}": 0.5})
+    store = make(trials, settings=settings, ending=replace(final(trials[1]), test={f"test/{name}": 0.8}))
+    text = words(store)
+    tables = re.findall(r"(?:^\|.*\n)+", text, re.MULTILINE)
+    assert all(len({len(row) for row in rows(table)}) == 1 for table in tables)
+    escaped = "f1/a\\|b &lt;c&gt; \\`d\\` \\*e\\*\\\\"
+    assert f"| epoch | step | eval/loss, trial | retrained | difference | eval/{escaped}, trial |" in text
+    assert f"| trial | ended | eval.{escaped} | beyond |" in text
+    assert any(line.split(None, 1)[-1].startswith(name) for line in summary_lines(store) if line.startswith("Scores"))

@@ -8,6 +8,8 @@ from argparse import ArgumentTypeError
 from collections.abc import Callable
 from typing import TypeVar
 
+from sweep.config.dataset import is_encoding
+
 N = TypeVar("N", int, float)
 
 
@@ -28,14 +30,13 @@ def decimal(least: int, most: float = math.inf) -> Callable[[str], float]:
 
 
 def encoding(text: str) -> str:
-    """Return the name that Python has for an encoding.
+    """Return the name that Python has for an encoding of text.
 
     Raises ArgumentTypeError where it has none.
     """
-    try:
-        return codecs.lookup(text).name
-    except LookupError:
-        raise ArgumentTypeError(f"is {text}, which is no encoding that Python knows, such as cp1252") from None
+    if not is_encoding(text):
+        raise ArgumentTypeError(f"is {text}, which is no encoding of text that Python knows, such as cp1252")
+    return codecs.lookup(text).name
 
 
 def delimiter(text: str) -> str:

@@ -25,7 +25,7 @@ from sweep.errors import Fault, Interrupted, UserError, disk_failure, reported
 from sweep.outputs import drop_output
 from sweep.predict.columns import Added
 from sweep.predict.labelling import label_rows
-from sweep.predict.output import Shape, Writer, file_writer, out_faults, stream_writer, unfinished
+from sweep.predict.output import Shape, Writer, file_writer, out_faults, parquet_faults, stream_writer, unfinished
 from sweep.predict.rows import TEXT, Checked, checked, growing, lines, opened, quoted, windows
 from sweep.predict.tally import Tally, shown
 from sweep.records.winner import MANIFEST, Winner
@@ -136,7 +136,10 @@ def _model_faults(winner: Winner) -> Iterator[Fault]:
 
 def _parquet_faults(out: Path, source: Checked | None) -> Iterator[Fault]:
     kind = kind_of(out)
-    if source is not None and source.mixed and kind is not None and kind.ending == PARQUET:
+    if source is None or kind is None or kind.ending != PARQUET:
+        return
+    yield from parquet_faults(out, source.schema)
+    if source.mixed:
         rule = f"is Parquet, whose columns have one type, but values of more types are in {listed(source.mixed)}"
         yield Fault("--out", f"{rule}; write JSON lines, as in --out {out.with_suffix('.jsonl')}")
 

@@ -17,13 +17,20 @@ Folds = Annotated[int | None, Field(ge=1, le=100), AfterValidator(lambda folds: 
 Seed = Annotated[int, Field(ge=0, lt=2**32)]  # what NumPy takes
 
 
-def _known_encoding(name: str) -> str:
+def is_encoding(name: str) -> bool:
+    """Return whether Python knows a text encoding of this name; base64 is none of text."""
     try:
         "".encode(name)
     except (LookupError, ValueError):
+        return False
+    return True
+
+
+def _known_encoding(name: str) -> str:
+    if not is_encoding(name):
         raise PydanticCustomError(
             "encoding", "be a text encoding that Python knows, such as utf-8, utf-16, cp1252 or shift_jis"
-        ) from None
+        )
     return name
 
 

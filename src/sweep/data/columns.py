@@ -216,7 +216,10 @@ def _times(config: DatasetConfig, raw: Raw, split: str) -> tuple[tuple[Moment, .
         return moments(column.to_pylist()), []
     except NotATimeError as wrong:
         rule = f"is {name}, which holds {wrong} in row {wrong.index + 1} of {split}"
-        return (), [Fault("dataset.time_column", rule)]
+    except (pa.ArrowException, ValueError, OverflowError):  # a zone that is not known, a year beyond 9999
+        known = "time zones must be known here, and years from 1 to 9999; numbers or texts of ISO 8601 can hold others"
+        rule = f"is {name}, a column of {_kind(column.type)} in {split} that cannot be read: {known}"
+    return (), [Fault("dataset.time_column", rule)]
 
 
 def _label_column(config: DatasetConfig, raw: Raw) -> tuple[list[Names | None], Names | None]:
@@ -294,6 +297,10 @@ def _several(column: pa.ChunkedArray, label_names: Names | None) -> tuple[list[N
     if _is_text(kind.value_type) or types.is_null(kind.value_type):
         if any(row is not None and None in row for row in rows):
             raise WrongKind("lists of names, but some of the names are null")
+        blank = [at for at, row in enumerate(rows, start=1) if not all(name.strip() for name in row or ())]
+        if blank:
+            rule = f"lists of names, but a name is empty in {_rows(blank)}"
+            raise WrongKind(f"{rule}: a row to which no label applies has an empty list, []")
         return [None if row is None else tuple(row) for row in rows], None
     widths = {len(row) for row in rows if row is not None}
     if len(widths) > 1 or any(_flag(value) is None for row in rows if row is not None for value in row):

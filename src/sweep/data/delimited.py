@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import re
-from collections.abc import Set
+import sys
+from collections.abc import Iterator, Set
 from pathlib import Path
 
 import pyarrow as pa
@@ -16,6 +19,7 @@ from sweep.errors import UserError, first_line
 
 ONE_BLOCK = 2**31 - 1
 _SNIFFED = ",;\t|"
+QUOTING = "dataset.quoting=false takes quotes for a part of the text"
 _QUOTED = re.compile(r'"(?:[^"]|"")*"')
 
 
@@ -23,8 +27,8 @@ def read_delimited(path: Path, kind: Kind, config: DatasetConfig, wanted: Set[st
     """Return the wanted columns of a file as text, since a guessed type would turn the label "01"
     into 1.
 
-    Raises ValueError if the file cannot be read with this encoding and delimiter, and UserError
-    for repeated column names.
+    Raises ValueError if the file cannot be read with this encoding and delimiter, or a quote is
+    never closed, and UserError for repeated column names.
     """
     data = utf8(read_bytes(path, kind.codec), config.encoding)
     delimiter = config.delimiter or delimiter_of(data, DELIMITERS[kind.ending], quoting=config.quoting)
@@ -34,6 +38,9 @@ def read_delimited(path: Path, kind: Kind, config: DatasetConfig, wanted: Set[st
     except (pa.ArrowException, UnicodeDecodeError) as error:
         taken = f"it was taken for {config.encoding} with fields parted by {delimiter!r} (dataset.delimiter)"
         raise ValueError(not_utf8(data) or f"{first_line(error)}; {taken}") from None
+    if config.quoting and _may_be_open(data, table):
+        for _ in cells(io.StringIO(data.decode(errors="replace"), newline=""), delimiter, quoting=True):
+            pass  # all rows are read for the error of a quote that is never closed
     if twice := [name for name in sorted(wanted) if columns.count(name) > 1]:
         raise UserError.of("dataset.path", f"{path} has more than one column of the name {listed(twice)}")
     table = table.select([index for index, name in enumerate(columns) if name in wanted])
@@ -70,6 +77,17 @@ def _in_arrows_memory(data: bytes) -> pa.Buffer:
     return sink.getvalue()
 
 
+def _may_be_open(data: bytes, table: pa.Table) -> bool:
+    """Return whether the last cell may be the rest of the file behind a quote that is never
+    closed: Arrow takes it so, without an error."""
+    last = table.column(table.num_columns - 1) if table.num_rows else pa.chunked_array([], pa.null())
+    if not (pa.types.is_string(last.type) or pa.types.is_binary(last.type)):
+        return False
+    value = last[len(last) - 1].as_py() or b""
+    written = (value.encode() if isinstance(value, str) else value).replace(b'"', b'""')
+    return data.endswith(b'"' + written)
+
+
 def delimiter_of(data: bytes, usual: str, *, quoting: bool) -> str:
     """Return `usual`, or if the header lacks it, the delimiter that the header has most often."""
     first = re.search(rb"[^\r\n]+", data)
@@ -79,6 +97,31 @@ def delimiter_of(data: bytes, usual: str, *, quoting: bool) -> str:
         return usual
     most = max(_SNIFFED, key=header.count)
     return most if most in header else usual
+
+
+def cells(lines: Iterator[str], delimiter: str, *, quoting: bool) -> Iterator[tuple[int, list[str]]]:
+    """Yield the number of the first line and the cells of each row. An empty line is a row where
+    the header has one column, and none otherwise.
+
+    Raises ValueError for a quote that is never closed.
+    """
+    csv.field_size_limit(sys.maxsize)  # a text may be longer than the 131,072 characters that csv takes by default
+    ended = False
+
+    def until_end() -> Iterator[str]:
+        nonlocal ended
+        yield from lines
+        ended = True
+
+    reader = csv.reader(until_end(), delimiter=delimiter, quoting=csv.QUOTE_MINIMAL if quoting else csv.QUOTE_NONE)
+    start, width = 1, 0
+    for row in reader:
+        if ended:  # the reader asked for another line in the middle of this row
+            raise ValueError(f"a quote is opened in line {start} or behind it, and never closed; {QUOTING}")
+        if row or width == 1:
+            yield start, row or [""]
+        width = width or len(row)
+        start = reader.line_num + 1
 
 
 def _notes(path: Path, kind: Kind, config: DatasetConfig, delimiter: str) -> tuple[str, ...]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import codecs
+import sys
 
+MARK = "\ufeff"  # a byte order mark that was decoded: encodings that name their order keep it
 _MARKS = (
     (codecs.BOM_UTF32_LE, "utf-32"),  # before UTF-16, whose mark it begins with
     (codecs.BOM_UTF32_BE, "utf-32"),
@@ -38,20 +40,24 @@ def utf8(data: bytes, encoding: str) -> bytes:
     found = encoding_of(data, encoding)
     if found == _UTF8:
         return data.removeprefix(codecs.BOM_UTF8)
-    return _decoded(data, found).removeprefix("\ufeff").encode()
+    return _decoded(data, found).removeprefix(MARK).encode()
 
 
 def encoding_of(head: bytes, encoding: str) -> str:
     """Return the encoding by which a file with these first bytes is decoded, as Python names it.
 
-    With the default encoding, utf-8, a mark of UTF-16 or UTF-32 decides. Raises ValueError for the
-    first bytes of a file that is no text, and of UTF-16 without a mark.
+    With the default encoding, utf-8, a mark of UTF-16 or UTF-32 decides. Where one of these is
+    asked for and there is no mark, the order of bytes is that of this machine. Raises ValueError
+    for the first bytes of a file that is no text, and with utf-8 of UTF-16 without a mark.
     """
-    if codecs.lookup(encoding).name != "utf-8":
+    name = codecs.lookup(encoding).name
+    marked = next((marked for mark, marked in _MARKS if head.startswith(mark)), "")
+    if name in ("utf-16", "utf-32") and not marked:  # decoded piece by piece, Python would refuse it
+        return f"{name}-{sys.byteorder[0]}e"
+    if name != "utf-8":
         return encoding
-    for mark, marked in _MARKS:
-        if head.startswith(mark):
-            return marked
+    if marked:
+        return marked
     if other := next((kind for magic, kind in _OTHER_FILES if head.startswith(magic)), None):
         raise ValueError(f"it holds {other}, whatever its name says")
     if half := _half_zero(head):

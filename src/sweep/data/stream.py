@@ -6,9 +6,7 @@ The formats are those of `sweep.data.files`. A JSON file that holds one array is
 
 from __future__ import annotations
 
-import csv
 import io
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -17,8 +15,8 @@ from typing import Any, Protocol
 
 import pyarrow as pa
 
-from sweep.data.delimited import delimiter_of
-from sweep.data.encoding import encoding_of, undecodable
+from sweep.data.delimited import cells, delimiter_of
+from sweep.data.encoding import MARK, encoding_of, undecodable
 from sweep.data.endings import DELIMITERS, JSON, Kind, open_bytes
 from sweep.data.json_rows import Row, field_of, objects
 from sweep.data.nested import dotted_names, pick
@@ -88,7 +86,9 @@ class TableWindow:
         return list(picked.column(0).to_pylist()) if picked.num_columns else [None] * len(self)
 
     def rows(self) -> list[Row]:
-        return list(self.table.to_pylist())
+        """Return the rows; a time that Python cannot hold is the text that Arrow writes."""
+        columns = [_values(self.table.column(name)) for name in self.table.column_names]
+        return [dict(zip(self.table.column_names, row, strict=True)) for row in zip(*columns, strict=True)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,13 +129,13 @@ def _head(path: Path, kind: Kind) -> bytes:
 
 
 def _lines(path: Path, kind: Kind, encoding: str, newline: str) -> Iterator[str]:
-    """Yield the lines of a file with their ends. Raises ValueError that names the line of a byte
-    that is not in the encoding."""
+    """Yield the lines of a file with their ends, without a byte order mark. Raises ValueError that
+    names the line of a byte that is not in the encoding."""
     count = 0
     with open_bytes(path, kind.codec) as file, io.TextIOWrapper(file, encoding=encoding, newline=newline) as text:
         try:
             for line in text:
-                yield line
+                yield line if count else line.removeprefix(MARK)
                 count += 1
         except UnicodeDecodeError as error:
             line_number = count + 1 + error.object.count(b"\n", 0, error.start)
@@ -153,15 +153,15 @@ def _delimited(path: Path, kind: Kind, form: TextFormat) -> Stream:
     decoded = head.decode(encoding, errors="replace")
     delimiter = form.delimiter or delimiter_of(decoded.encode(), DELIMITERS[kind.ending], quoting=form.quoting)
     lines = partial(_lines, path, kind, encoding, "")
-    columns = tuple(next(_cells(lines(), delimiter, quoting=form.quoting), (0, []))[1])
+    columns = tuple(next(cells(lines(), delimiter, quoting=form.quoting), (0, []))[1])
     if not columns:
         raise ValueError("it is empty: it lacks the names of its columns")
     _refuse_twice(columns)
 
     def rows() -> Iterator[Row]:
-        cells = _cells(lines(), delimiter, quoting=form.quoting)
-        next(cells)
-        for number, (line, row) in enumerate(cells, start=1):
+        found = cells(lines(), delimiter, quoting=form.quoting)
+        next(found)
+        for number, (line, row) in enumerate(found, start=1):
             if len(row) != len(columns):
                 rule = f"row {number} (line {line}) has {len(row)} fields, but the header has {len(columns)}"
                 raise ValueError(f"{rule}; it was taken for fields parted by {delimiter!r}")
@@ -173,31 +173,6 @@ def _delimited(path: Path, kind: Kind, form: TextFormat) -> Stream:
 def _refuse_twice(columns: Sequence[str]) -> None:
     if twice := [name for name in columns if columns.count(name) > 1]:
         raise ValueError(f"it has more than one column of the name {twice[0]!r}; rename one")
-
-
-def _cells(lines: Iterator[str], delimiter: str, *, quoting: bool) -> Iterator[tuple[int, list[str]]]:
-    """Yield the number of the first line and the cells of each row. An empty line is a row where
-    the header has one column, and none otherwise.
-
-    Raises ValueError for a quote that is never closed.
-    """
-    csv.field_size_limit(sys.maxsize)  # a text may be longer than the 131,072 characters that csv takes by default
-    ended = False
-
-    def until_end() -> Iterator[str]:
-        nonlocal ended
-        yield from lines
-        ended = True
-
-    reader = csv.reader(until_end(), delimiter=delimiter, quoting=csv.QUOTE_MINIMAL if quoting else csv.QUOTE_NONE)
-    start, width = 1, 0
-    for row in reader:
-        if ended:  # the reader asked for another line in the middle of this row
-            raise ValueError(f"a quote is opened in line {start} or behind it, and never closed")
-        if row or width == 1:
-            yield start, row or [""]
-        width = width or len(row)
-        start = reader.line_num + 1
 
 
 def _row_windows(read: Callable[[], Iterator[Row]], sizes: Iterator[int]) -> Iterator[Window]:
@@ -224,6 +199,13 @@ def _table_windows(path: Path, sizes: Iterator[int]) -> Iterator[Window]:
                 first, held, size = first + _rows(held), [], next(sizes)
     if held:
         yield TableWindow(first, pa.Table.from_batches(held))
+
+
+def _values(column: pa.ChunkedArray) -> list[Any]:
+    try:
+        return list(column.to_pylist())
+    except (pa.ArrowException, ValueError, OverflowError):  # a zone that is not known, a year beyond 9999
+        return list(column.cast(pa.string()).to_pylist())
 
 
 def _rows(batches: Sequence[pa.RecordBatch]) -> int:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from decimal import Decimal
 from math import ceil, isfinite
 from typing import Any
 
@@ -86,7 +87,7 @@ def _moment(index: int, cell: Any, *, numeric: bool) -> Moment:
         raise NotATimeError(index, "no time")
     if isinstance(cell, bool):
         raise NotATimeError(index, f"{cell}, which is no time")
-    if isinstance(cell, int | float) or numeric:
+    if isinstance(cell, int | float | Decimal) or numeric:
         value = float(cell)
         if not isfinite(value):
             raise NotATimeError(index, f"{cell}, which is no time")

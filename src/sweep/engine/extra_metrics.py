@@ -44,8 +44,9 @@ class Evaluated:
 
 
 def extra_values(asked: Sequence[str], rows: Evaluated) -> dict[str, float]:
-    """Return the value of each metric by its name. One that is not defined on these rows is NaN;
-    where decisions alone are known, those of probabilities are left out.
+    """Return the value of each metric by its name. One that is not defined on these rows is NaN,
+    as those of probabilities are where one of these is no number; where decisions alone are known,
+    those of probabilities are left out.
 
     A macro average of AUROC or average precision is over the labels for which it is defined. As in
     scikit-learn, the Brier score is the sum over labels, and half of that for two labels; for a
@@ -53,6 +54,7 @@ def extra_values(asked: Sequence[str], rows: Evaluated) -> dict[str, float]:
     count are 0.
     """
     found: dict[str, float] = {}
+    finite = rows.chances is not None and bool(np.isfinite(rows.chances).all())
     for name in asked:
         label = label_of(name)
         if label is not None:
@@ -60,7 +62,7 @@ def extra_values(asked: Sequence[str], rows: Evaluated) -> dict[str, float]:
         elif name not in OF_PROBABILITIES:
             found[name] = _OF_DECISIONS[name](rows)
         elif rows.chances is not None:
-            found[name] = _OF_CHANCES[name](rows, rows.chances)
+            found[name] = _OF_CHANCES[name](rows, rows.chances) if finite else float("nan")
     return found
 
 

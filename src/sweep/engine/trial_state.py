@@ -294,13 +294,21 @@ class TrialState:
         objective, trainer = self.settings.objective, self.settings.trainer
         point = EvalPoint(len(self.evals) + 1, step, epoch, metrics, measured_so_far(objective, self._cost_so_far))
         self.evals.append(point)
-        gain = math.inf if self.best is None else objective.gain(objective.of(metrics), objective.of(self.best.metrics))
+        gain = self._gain(objective.of(metrics))
         early = trainer.eval_strategy == "early" and epoch < 1  # serves the pruner; patience counts epochs
         self.idle = self.idle + 1 if gain <= trainer.early_stopping_threshold and not early else 0
         best = self.best is None or objective.better(metrics, self.best.metrics)
         if best:
             self.best = point
         return best
+
+    def _gain(self, score: float) -> float:
+        """Return how much better a score is than the best one. A score that is no finite number,
+        as a metric may be that is not defined on these rows, is no gain."""
+        before = math.nan if self.best is None else self.settings.objective.of(self.best.metrics)
+        if not math.isfinite(score):
+            return -math.inf
+        return self.settings.objective.gain(score, before) if math.isfinite(before) else math.inf
 
     def mean_loss(self) -> float | None:
         """Return the training loss, mean over steps; None before the first step."""

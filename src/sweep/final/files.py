@@ -4,6 +4,7 @@ files."""
 from __future__ import annotations
 
 import csv
+from collections.abc import Sequence
 from pathlib import Path
 
 from sweep.data.labels import LabelSpace
@@ -11,7 +12,6 @@ from sweep.engine.metrics import certainty, probabilities
 from sweep.errors import naming
 from sweep.final.out_of_fold import OutOfFold
 from sweep.final.reading import Reading
-from sweep.records.final import FinalRecord
 
 
 def write_predictions(path: Path, reading: Reading | OutOfFold, labels: LabelSpace) -> None:
@@ -39,11 +39,12 @@ def write_predictions(path: Path, reading: Reading | OutOfFold, labels: LabelSpa
             writer.writerow([places[index], *text, *named, *values, *folds[index : index + 1]])
 
 
-def write_confusion(path: Path, record: FinalRecord) -> None:
-    """Write the confusion matrix; for multi-label a line of TN, FP, FN and TP for each label."""
-    single = len(record.confusion[0]) == len(record.label_names) and len(record.confusion) == len(record.label_names)
-    header = record.label_names if single else ("true_negative", "false_positive", "false_negative", "true_positive")
+def write_confusion(path: Path, labels: LabelSpace, counts: Sequence[Sequence[int]]) -> None:
+    """Write the confusion matrix; for multi-label a line of TN, FP, FN and TP for each label.
+    `counts` are as in `FinalRecord.confusion`."""
+    single = labels.task == "single_label"
+    header = labels.names if single else ("true_negative", "false_positive", "false_negative", "true_positive")
     with naming(path), path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(["true \\ predicted" if single else "label", *header])
-        writer.writerows([name, *row] for name, row in zip(record.label_names, record.confusion, strict=True))
+        writer.writerows([name, *row] for name, row in zip(labels.names, counts, strict=True))

@@ -237,7 +237,7 @@ def _tested(session: Session, one: Chosen, kept: Kept, noted: NotedReading) -> F
 
     def write(folder: Path) -> None:
         write_predictions(folder / "predictions.csv", reading, splits.labels)
-        write_confusion(folder / "confusion.csv", record)
+        write_confusion(folder / "confusion.csv", splits.labels, record.confusion)
         if folded:
             write_predictions(folder / "out_of_fold.csv", folded, splits.labels)
         metrics = {**means_alone(scored(session, one.record, again).metrics), **record.test}

@@ -11,7 +11,7 @@ from scipy.special import expit, logit
 from sklearn.metrics import confusion_matrix, multilabel_confusion_matrix
 
 from sweep.config.extra_metrics import is_extra
-from sweep.config.metrics import recorded_metrics
+from sweep.config.metrics import recorded_metrics, short_name
 from sweep.config.schema import Config, Task
 from sweep.data.labels import LabelSpace
 from sweep.data.splits import Rows, Splits, baseline, label_rows
@@ -104,20 +104,24 @@ def _at_temperature(thresholds: tuple[float, ...] | None, fitted: Calibration | 
 
 
 def read_test(session: Session, config: Config, model: FinalModel, decided: Decisions) -> Reading:
-    """Open the test split and return the predictions and scores on it.
+    """Open the test split and return the predictions and scores on it. A line says which metrics
+    of the user's own could not be computed.
 
     Raises UserError if there is no test split.
     """
     locked, labels = session.plan.splits.test, session.plan.splits.labels
     if locked is None:
         raise UserError.of("dataset.test_split", "is null, but the winner is evaluated on it")
-    rows, own, words = locked.open(), recorded_metrics(config), config.prompt is not None
+    rows, words = locked.open(), config.prompt is not None
     raw, before = model.test(rows)
     predictions, fitted = raw, decided.calibration
     if fitted is not None:
         predictions = calibrated(labels.task, raw, fitted.temperature, words=words)
         fitted = _tested(labels.task, fitted, raw, predictions)
     predicted = decide(labels.task, predictions.scores, decided.cuts)
+    own, notes = computable(labels, predictions, recorded_metrics(config))
+    for note in notes:
+        session.view.say(note)
     return Reading(
         rows=rows,
         predictions=predictions,
@@ -129,6 +133,21 @@ def read_test(session: Session, config: Config, model: FinalModel, decided: Deci
         before=before,
         calibration=fitted,
     )
+
+
+def computable(labels: LabelSpace, found: Predictions, own: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Return the metrics beside the task's that can be computed on the test rows, and a note on
+    each other one. A metric of the user's own may fail there, such as where a label has no row:
+    the test split was read by then, and its other scores count."""
+    failed: dict[str, str] = {}
+    for name in own:
+        if is_extra(name):
+            continue
+        try:
+            measure(labels.task, found, "test", own=(name,))
+        except UserError as error:
+            failed[name] = f"note: {error}; the test split has no {short_name(name)}"
+    return [name for name in own if name not in failed], [*failed.values()]
 
 
 def _tested(task: Task, fitted: Calibration, raw: Predictions, found: Predictions) -> Calibration:

@@ -1,12 +1,17 @@
 """A trained model as a folder: what was trained, and what is needed to load it again with
 identical logits.
 
-sweep_model.json the base, the labels and what was trained config.json transformers' config, labels
-included; with `model.pooling` one that transformers refuses architecture.json with
-`model.pooling`: the config that transformers takes (see sweep.model.standard) adapter_* an
-adapter, in PEFT's format, with the head head.safetensors the head, where it alone was trained
-model.safetensors every weight, where all were trained; with `model.pooling`
-model.KIND_pooling.safetensors tokenizer* the tokenizer README.md the model card
+sweep_model.json   the base, the labels and what was trained
+config.json        transformers' config, labels included; with `model.pooling` one that
+                   transformers refuses
+architecture.json  with `model.pooling`: the config that transformers takes
+                   (`sweep.model.standard`)
+adapter_*          an adapter, in PEFT's format, with the head
+head.safetensors   the head, where it alone was trained
+model.safetensors  every weight, where all were trained; with `model.pooling`
+                   model.KIND_pooling.safetensors
+tokenizer*         the tokenizer
+README.md          the model card
 """
 
 from __future__ import annotations

@@ -97,10 +97,11 @@ def states(model: PreTrainedModel, batches: Iterable[Batch], head: Collection[st
     `head` is as for `HeadModel`. The kind of pooling is found on the first batch by comparing
     logits, and checked on every other batch; a hook of `sweep.model.pooling` names it. If several
     kinds fit, the one that came closest on all batches is taken. Raises NotPackable where no known
-    pooling gives the model's own logits.
+    pooling gives the model's own logits, and after the last batch where no batch had two different
+    logits: those of a head that starts at zero agree with any pooling.
     """
     top, pad = HeadModel(model, head).eval(), model.config.get_text_config().pad_token_id
-    known = _candidates(model)
+    known, told_apart = _candidates(model), False
     apart = dict.fromkeys(known, 0.0)
     with _outputs_of(model.get_submodule(body(model))) as seen, torch.no_grad():
         model.train(False)
@@ -110,8 +111,11 @@ def states(model: PreTrainedModel, batches: Iterable[Batch], head: Collection[st
             apart = {name: max(apart[name], far) for name, far in found.items() if far <= 1}
             if not apart:
                 raise NotPackable(f"the head of {type(model).__name__} reads more of the base than one vector a row")
+            told_apart = told_apart or len(logits) == 1 or bool((logits != logits[0]).any())
             yield _pooled(known[min(apart, key=apart.__getitem__)], seen[-1], batch, pad)
             seen.clear()
+    if not told_apart:
+        raise NotPackable(f"{type(model).__name__} gives all rows the same logits, which tell nothing of its pooling")
 
 
 def _candidates(model: PreTrainedModel) -> Mapping[str, Pool]:
@@ -131,16 +135,15 @@ def _outputs_of(module: nn.Module) -> Iterator[list[Any]]:
 
 
 def _apart(head: HeadModel, pool: Pool, output: Any, batch: Batch, pad: int | None, logits: Tensor) -> float:
-    """Return the distance from the model's own logits, in units of the rounding that is allowed.
-    Rows whose logits are all alike, as those of a head that starts at zero, would agree with
-    anything: then the distance is infinite."""
+    """Return the distance from the model's own logits, in units of the rounding that is
+    allowed."""
     try:
         found = head(_pooled(pool, output, batch, pad))
     except (AttributeError, TypeError, ValueError, IndexError, KeyError, RuntimeError) as error:
         if isinstance(error, torch.OutOfMemoryError):
             raise
         return math.inf
-    if found.shape != logits.shape or (len(logits) > 1 and bool((logits == logits[0]).all())):
+    if found.shape != logits.shape:
         return math.inf
     dtype = output[0].dtype
     slack = max(_TOLERANCE.get(kind, _FINEST) for kind in (dtype, logits.dtype)) * max(float(logits.abs().max()), 1.0)

@@ -31,6 +31,11 @@ def metric(name: str) -> str:
     return escape(name) if label_of(short(name)) else name
 
 
+def limit(name: str) -> str:
+    """Return the name of a limit as Markdown, as `metric` that of a metric: `eval.f1/LABEL`."""
+    return escape(name) if "/" in name else name
+
+
 def code(text: str) -> str:
     """Return a code span, whatever backticks the text holds."""
     line = " ".join(text.split()) or " "
@@ -66,7 +71,12 @@ def cell(markdown: str) -> str:
 
 def cells(row: str) -> list[str]:
     """Return the cells of a `| cell | cell |` line, without the spaces around them."""
-    return [one.strip() for one in _BARE_PIPE.split(row.strip())[1:-1]]
+    return [one.strip() for one in divided(row.strip())[1:-1]]
+
+
+def divided(line: str) -> list[str]:
+    """Return the parts of a line between its bare pipes."""
+    return _BARE_PIPE.split(line)
 
 
 def environment(templates: Path) -> Environment:
@@ -82,6 +92,7 @@ def environment(templates: Path) -> Environment:
     jinja.filters |= {
         "md": escape,
         "metric": metric,
+        "limit": limit,
         "code": code,
         "block": block,
         "row": row,

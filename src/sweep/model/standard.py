@@ -5,10 +5,12 @@ The classes of transformers and PEFT know nothing of the pooling. Loaded by them
 would give its head another vector, and plausible but wrong scores. Each file that they read
 therefore says what they do not know:
 
-config.json a `model_type` that transformers does not have; `architecture.json` is the one it has
-adapter_config.json a `peft_type` that PEFT does not have, and that its KeyError shows
-model.*.safetensors a variant, which is loaded by its name alone the head's weights one axis more,
-in whatever is saved of a model that `artifact.load` gave, merged or not
+config.json          a `model_type` that transformers does not have; `architecture.json` has the
+                     one it has
+adapter_config.json  a `peft_type` that PEFT does not have, and that its KeyError shows
+model.*.safetensors  a variant, which is loaded by its name alone
+the head's weights   one axis more, in whatever is saved of a model that `artifact.load` gave,
+                     merged or not
 """
 
 from __future__ import annotations

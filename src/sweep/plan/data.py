@@ -12,7 +12,7 @@ from sweep.config.custom_metrics import trial_faults
 from sweep.config.extra_metrics import label_of
 from sweep.config.schema import Config, DatasetConfig
 from sweep.data.labels import LabelSpace
-from sweep.data.splits import Splits, label_rows, load_splits
+from sweep.data.splits import Rows, Splits, label_rows, load_splits
 from sweep.data.template import word_faults
 from sweep.errors import Fault, UserError, closest, shortened
 from sweep.plan.experiment import Experiment
@@ -47,17 +47,22 @@ def label_word_faults(corners: Sequence[Config], labels: LabelSpace) -> list[Fau
 
 
 def own_metric_faults(dataset: DatasetConfig, splits: Splits) -> list[Fault]:
-    """Return the faults of the user's own metrics, each tried on labels of the validation rows."""
-    labels = np.asarray(splits.validation.labels, dtype=np.int64)
-    return trial_faults(dataset, labels, len(splits.labels))
+    """Return the faults of the user's own metrics, each tried on labels of the validation rows, of
+    each fold where there are folds."""
+    labels = (np.asarray(rows.labels, dtype=np.int64) for rows in _scored(splits))
+    return list(dict.fromkeys(fault for each in labels for fault in trial_faults(dataset, each, len(splits.labels))))
+
+
+def _scored(splits: Splits) -> list[Rows]:
+    """Return the validation rows of each fold, or of the one division."""
+    return [fold.validation for fold in splits.folds] or [splits.validation]
 
 
 def label_metric_faults(config: Config, splits: Splits) -> list[Fault]:
     """Return the faults of the metrics of one label: a label that the data do not have, and an
     objective whose label no validation row has, of any fold."""
     study, names = config.study, splits.labels.names
-    parts = [fold.validation for fold in splits.folds] or [splits.validation]
-    rows = [label_rows(splits.labels, part) for part in parts]
+    rows = [label_rows(splits.labels, part) for part in _scored(splits)]
     counts = {name: sum(each) for name, *each in zip(names, *rows, strict=True)}
     asked = [("dataset.metrics", name, label_of(name)) for name in config.dataset.metrics]
     for key, metric in (("study.metric", study.metric), ("study.second_metric", study.second_metric or "")):

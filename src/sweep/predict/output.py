@@ -6,6 +6,7 @@ import base64
 import csv
 import io
 import json
+import math
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ import pyarrow as pa
 
 from sweep.data.endings import DELIMITERS, JSON, KNOWN, OPENERS, PARQUET, Kind, kind_of
 from sweep.data.labels import joined
+from sweep.data.raw import listed
 from sweep.data.stream import TableWindow, Window
 from sweep.errors import Fault, UserError, first_line
 
@@ -58,6 +60,22 @@ def out_faults(out: Path, given: Path | None) -> Iterator[Fault]:
         yield Fault("--out", f"is {out}, {rule}; name another file")
     elif not os.access(out if out.exists() else out.absolute().parent, os.W_OK):
         yield Fault("--out", f"is {out}, which cannot be written to")
+
+
+def parquet_faults(out: Path, schema: pa.Schema) -> Iterator[Fault]:
+    """Yield a fault for the columns of the input that no Parquet file can hold, such as objects
+    that are all empty."""
+    from pyarrow import parquet
+
+    refused = {}
+    for column in schema:
+        try:
+            parquet.ParquetWriter(pa.BufferOutputStream(), pa.schema([column])).close()
+        except pa.ArrowException as error:
+            refused[column.name] = first_line(error)
+    if refused:
+        rule = f"is Parquet, which cannot hold {listed([*refused])} ({next(iter(refused.values()))})"
+        yield Fault("--out", f"{rule}; write JSON lines, as in --out {out.with_suffix('.jsonl')}")
 
 
 def _same(one: Path, other: Path) -> bool:
@@ -133,7 +151,7 @@ class _Delimited:
 
     @classmethod
     def of(cls, stream: TextIO, delimiter: str, shape: Shape) -> _Delimited:
-        found = cls(stream, csv.writer(stream, delimiter=delimiter, lineterminator="\n").writerow, shape)
+        found = cls(stream, csv.writer(_LineFeeds(stream), delimiter=delimiter).writerow, shape)
         found.row([*shape.columns, *shape.added])
         stream.flush()
         return found
@@ -145,13 +163,24 @@ class _Delimited:
 
 
 @dataclass(frozen=True, slots=True)
+class _LineFeeds:
+    """Ends each row of `csv.writer` with a line feed alone. The writer itself ends rows with CR
+    LF, since it puts a cell into quotes only for characters that end its rows."""
+
+    stream: TextIO
+
+    def write(self, row: str) -> None:
+        self.stream.write(row.removesuffix("\r\n") + "\n")
+
+
+@dataclass(frozen=True, slots=True)
 class _JsonLines:
     stream: TextIO
 
     def write(self, window: Window, cells: Cells) -> None:
         for row, added in zip(window.rows(), cells, strict=True):
             shown = {name: float(_digits(one)) if isinstance(one, float) else one for name, one in added.items()}
-            self.stream.write(json.dumps({**row, **shown}, ensure_ascii=False, default=_plain) + "\n")
+            self.stream.write(json.dumps(_finite({**row, **shown}), ensure_ascii=False, default=_plain) + "\n")
         self.stream.flush()
 
 
@@ -192,6 +221,18 @@ def _cell(value: Any) -> Any:
     if isinstance(value, bool | list | dict):
         return json.dumps(value, ensure_ascii=False, default=_plain)
     return _plain(value) if isinstance(value, bytes) else value
+
+
+def _finite(value: Any) -> Any:
+    """Return a value with None in place of each number that is not finite: JSON has none."""
+    match value:
+        case float():
+            return value if math.isfinite(value) else None
+        case dict():
+            return {name: _finite(inner) for name, inner in value.items()}
+        case list() | tuple():
+            return [_finite(inner) for inner in value]
+    return value
 
 
 def _plain(value: Any) -> str:

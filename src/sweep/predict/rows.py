@@ -16,7 +16,7 @@ import pyarrow as pa
 from pyarrow import types
 
 from sweep.config.schema import DatasetConfig
-from sweep.data.encoding import undecodable
+from sweep.data.encoding import MARK, undecodable
 from sweep.data.endings import DELIMITERS, KNOWN, kind_of, reason_unread
 from sweep.data.json_rows import Row
 from sweep.data.raw import listed
@@ -27,7 +27,10 @@ TEXT = "text"  # the column of the lines of standard input
 _CHUNK = 2**16  # bytes
 _CHECKED = 1024  # rows of a window while a file is checked
 
-_FLAGS = {"dataset.encoding=": "--encoding ", "dataset.encoding": "--encoding", "dataset.delimiter": "--delimiter"}
+_FLAGS = {
+    "dataset.encoding=": "--encoding ", "dataset.encoding": "--encoding", "dataset.delimiter": "--delimiter",
+    "dataset.quoting=false": "--quoting off",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +134,8 @@ def lines(handle: int, encoding: str, sizes: Iterator[int]) -> Iterator[Window]:
         ended = not chunk
         *whole, rest = (rest + decode(chunk, f"behind line {first + len(held) - 1}")).split("\n")
         held += [*whole, rest] if ended and rest else whole
+        if held and first == 1:
+            held[0] = held[0].removeprefix(MARK)
         while held and (len(held) >= size or ended or not _more(handle)):
             yield RowWindow(first, [{TEXT: line.removesuffix("\r")} for line in held[:size]])
             first, held, size = first + len(held[:size]), held[size:], next(sizes)
@@ -148,6 +153,9 @@ def _decoder(encoding: str) -> Callable[[bytes, str], str]:
         except UnicodeDecodeError as error:
             message = undecodable(error.object, error.start, encoding, place)
             raise _unread(Path("standard input"), ValueError(message)) from None
+        except UnicodeError as error:  # UTF-16 or UTF-32 without a byte order mark
+            rule = f"{first_line(error)}; name the order of its bytes, as in --encoding {encoding}-le"
+            raise _unread(Path("standard input"), ValueError(rule)) from None
 
     return decode
 

@@ -48,7 +48,7 @@ import json
 import shutil
 import tempfile
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,7 +60,7 @@ from pydantic import TypeAdapter
 from sweep.config.folders import cache_dir
 from sweep.config.schema import Scalar
 from sweep.errors import UserError
-from sweep.provenance import now
+from sweep.provenance import Fingerprint, now
 from sweep.records.disk import append_line, write_whole
 from sweep.records.events import append_row, read_rows
 from sweep.records.final import FinalRecord, Repeat, RetrainRecord
@@ -72,6 +72,7 @@ from sweep.records.run_address import note_address, noted_address
 from sweep.records.trial import Completed, EvalPoint, Step, TrialRecord
 
 _LOOKED_AT = 0.1  # seconds: longer than `in_use` takes
+_LONGEST = 200  # characters of a folder's name: file systems take 255, and a replacement adds an ending
 _LOCK = TypeAdapter(Lock)
 _TRIAL = TypeAdapter(TrialRecord)
 _FINAL = TypeAdapter(FinalRecord)
@@ -248,8 +249,8 @@ class Store:
 
     def trials(self) -> list[TrialRecord]:
         """Return the records of all trials that have ended, by number."""
-        found = (read_record(_TRIAL, path) for path in sorted(self.root.glob("trials/*/record.json")))
-        return [record for record in found if record is not None]
+        found = (read_record(_TRIAL, path) for path in self.root.glob("trials/*/record.json"))
+        return _by_number(found)
 
     def write_pause(self, record: TrialRecord) -> None:
         """Write the record that a paused trial gets unless it is promoted, and delete its
@@ -268,9 +269,9 @@ class Store:
 
     def paused_trials(self) -> list[TrialRecord]:
         """Return the records that the paused trials get unless they are promoted, by number."""
-        folders = (path.parent for path in sorted(self.root.glob("trials/*/paused.json")))
+        folders = (path.parent for path in self.root.glob("trials/*/paused.json"))
         found = (self.pause(int(folder.name)) for folder in folders if not (folder / "record.json").exists())
-        return [record for record in found if record is not None]
+        return _by_number(found)
 
     def _pause_path(self, number: int) -> Path:
         return self.trial_dir(number) / "paused.json"
@@ -338,6 +339,8 @@ class Store:
     def choice_dir(self, choice: Scalar) -> Path:
         """Return the folder of the retrained best trial of a compared value that did not win."""
         name = quote(str(choice), safe=" ")
+        if len(name) > _LONGEST:  # a prompt, for example
+            name = f"{name[:_LONGEST]}-{Fingerprint().add(name).hex()[:16]}"
         # Dots alone name this folder or its parent; these endings name a folder that is being
         # replaced.
         if name.endswith((".new", ".old")):
@@ -380,3 +383,8 @@ class Store:
 def refit_dir(final: Path) -> Path:
     """Return the folder of a refit's rows, inside that of its final record."""
     return final / "refit"
+
+
+def _by_number(found: Iterable[TrialRecord | None]) -> list[TrialRecord]:
+    """Return the records by number; the names of folders are in that order up to 9999 alone."""
+    return sorted((record for record in found if record is not None), key=lambda record: record.number)

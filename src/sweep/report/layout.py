@@ -51,12 +51,17 @@ def listing(lines: str, separator: str = ", ") -> str:
 
 
 def aligned(lines: str, *widths: int) -> str:
-    """Return lines of cells, `cell | cell`, in columns for a terminal; the titles come first.
+    """Return lines of cells, `cell | cell`, in columns for a terminal; the titles come first. A
+    `|` in a cell is preceded by a backslash, which is taken off.
 
     The first columns have these widths, the one after them that of its longest cell; the others,
     numbers, are aligned right.
     """
-    rows = [[one.strip() for one in line.split("|")] for line in lines.splitlines() if line.strip()]
+    rows = [
+        [one.strip().replace("\\|", "|") for one in markdown.divided(line)]
+        for line in lines.splitlines()
+        if line.strip()
+    ]
     left = (*widths, max(len(row[len(widths)]) for row in rows) + 2)
     right = [max(len(title), 6) + 2 for title in rows[0][len(left) :]]
     padded = (

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -125,10 +124,7 @@ def _run(entry: Entry) -> tuple[Contestant, ...]:
 def _predictions(folder: Path, final: FinalRecord, task: Task) -> tuple[Prediction, ...]:
     """Return the rows. Raises UserError where they are not those that the record tells of."""
     path = folder / "predictions.csv"
-    try:
-        rows = read_predictions(path, task)
-    except (KeyError, ValueError, csv.Error):
-        raise UserError.of(str(path), "is damaged: it does not have the columns and values of predictions") from None
+    rows = read_predictions(path, task)
     if len(rows) != final.test_rows:
         have = f"holds {len(rows)} rows" if path.exists() else "is missing"
         raise UserError.of(str(path), f"{have}, but the run was tested on {final.test_rows} rows")
