@@ -22,17 +22,10 @@ TARGETS = (Kind.COORDINATOR, Kind.WORKER, Kind.WORKER, Kind.RAYLET, Kind.HEAD)
 
 
 @pytest.fixture(scope="module")
-def nodes() -> Iterator[RayCluster]:
+def cluster() -> Iterator[RayCluster]:
+    """A head and two nodes at 127.0.0.22, 127.0.0.23 and 127.0.0.24."""
     with ray_cluster(first=22) as found:
         yield found
-
-
-@pytest.fixture
-def cluster(nodes: RayCluster) -> RayCluster:
-    """A head and two nodes at 127.0.0.22, 127.0.0.23 and 127.0.0.24, whatever the test before has
-    left of them."""
-    nodes.mend()
-    return nodes
 
 
 @pytest.fixture(scope="module")

@@ -94,6 +94,7 @@ class Series:
         }
         for name in own:
             Path(environment[name]).mkdir(parents=True, exist_ok=True)
+        self.servers.mend()
         arguments = [*self.arguments, *self.servers.arguments]
         self.starts += 1
         self._began, self._readings, self._hit = time.time(), noted_readings(self.run_dir), set()

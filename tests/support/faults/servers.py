@@ -42,6 +42,10 @@ class Servers(Protocol):
         """Kill a server of this kind and start it again. Return False where there is none."""
         ...
 
+    def mend(self) -> None:
+        """Start what has ended by itself."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class NoServers:
@@ -50,6 +54,9 @@ class NoServers:
 
     def kill(self, *_: object) -> bool:
         return False
+
+    def mend(self) -> None:
+        pass
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +76,10 @@ class Both:
 
     def kill(self, kind: Kind, draw: random.Random) -> bool:
         return self.one.kill(kind, draw) or self.other.kill(kind, draw)
+
+    def mend(self) -> None:
+        self.one.mend()
+        self.other.mend()
 
 
 class PostgresServer(Protocol):
@@ -106,6 +117,9 @@ class Database:
                     raise
                 time.sleep(0.5)
 
+    def mend(self) -> None:
+        pass
+
 
 @dataclass(slots=True)
 class RayCluster:
@@ -123,6 +137,7 @@ class RayCluster:
     family: Family = field(init=False)
     port: int = field(default_factory=lambda: _free_port())
     _starts: int = 0
+    _logs: dict[int, Path] = field(default_factory=dict)  # by process number
 
     def __post_init__(self) -> None:
         self.family = Family(self.mark)
@@ -140,29 +155,29 @@ class RayCluster:
 
     def start(self) -> None:
         """Start the head, then the other nodes."""
-        self.nodes = [self._started_head()]
+        options = ("--head", f"--port={self.port}", "--num-cpus=0", "--include-dashboard=false")
+        self.nodes = [self._up(self._node(*options, index=0), *options, index=0)]
         self.nodes += [self.join(index) for index in range(1, self.count + 1)]
 
-    def _started_head(self) -> subprocess.Popen[bytes]:
-        """Return the head when it is up. On a busy machine Ray gives up a start after 30 s."""
-        until, log = time.monotonic() + _UP, self.folder / "node-0.log"
-        while time.monotonic() < until:
-            before = log.stat().st_size if log.exists() else 0
-            head = self._node("--head", f"--port={self.port}", "--num-cpus=0", "--include-dashboard=false", index=0)
-            while head.poll() is None and time.monotonic() < until:
-                if _STARTED in log.read_bytes()[before:]:
-                    return head
-                time.sleep(0.2)
-        raise TimeoutError(log.read_text(errors="replace")[-2000:])
-
     def mend(self) -> None:
-        """Start what has ended by itself."""
+        """Wait for nodes that start, and start what has ended by itself."""
         if not self.answers():
             self.stop()
             self.start()
         for index in range(1, len(self.nodes)):
-            if self.nodes[index].poll() is not None:
-                self.nodes[index] = self.join(index)
+            self.nodes[index] = self._up(self.nodes[index], *self._joining, index=index)
+
+    def _up(self, node: subprocess.Popen[bytes], *options: str, index: int) -> subprocess.Popen[bytes]:
+        """Return the node when it is up, or another one in its place: on a busy machine Ray gives
+        up a start after 30 s."""
+        until = time.monotonic() + _UP
+        while time.monotonic() < until:
+            if node.poll() is not None:
+                node = self._node(*options, index=index)
+            if _STARTED in self._logs[node.pid].read_bytes():
+                return node
+            time.sleep(0.2)
+        raise TimeoutError(self._logs[node.pid].read_text(errors="replace")[-2000:])
 
     def answers(self) -> bool:
         """Return whether the head can be reached."""
@@ -171,7 +186,12 @@ class RayCluster:
 
     def join(self, index: int) -> subprocess.Popen[bytes]:
         """Start a node that joins the head."""
-        return self._node(f"--address={self.address}", "--num-cpus=1", index=index)
+        return self._node(*self._joining, index=index)
+
+    @property
+    def _joining(self) -> Sequence[str]:
+        """Return the options of a node that joins the head."""
+        return f"--address={self.address}", "--num-cpus=1"
 
     def stop(self) -> None:
         """Kill all processes of the cluster."""
@@ -212,8 +232,10 @@ class RayCluster:
         environment = {
             **os.environ, **NO_TOKEN, MARK: self.mark, "OMP_NUM_THREADS": "1", "SWEEP_CACHE": str(self.folder / "cache"),
         }  # fmt: skip
-        with (self.folder / f"node-{index}.log").open("ab") as log:
+        path = self.folder / f"node-{self._starts}.log"
+        with path.open("wb") as log:
             node = subprocess.Popen(command, env=environment, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+        self._logs[node.pid] = path
         self.family.roots.add(node.pid)
         self.family.living()
         return node
