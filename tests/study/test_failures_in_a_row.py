@@ -9,6 +9,8 @@ import pytest
 
 from support.studies import PLAIN, Undisturbed, points, searched
 from support.toys import ToyEngine
+from sweep.config.objective import Objective
+from sweep.engine.second_objective import undefined
 from sweep.errors import UserError
 from sweep.records.cost import Cost
 from sweep.records.trial import Completed, EvalPoint, Failed, FailureReason, Outcome, Pruned, TrialPlan
@@ -125,3 +127,10 @@ def test_the_message_names_the_way_out() -> None:
     said = str(counted.error())
     assert said.startswith("study.max_failures_in_a_row: trial 4 failed, out of memory: CUDA out of memory. Tried")
     assert "the same command goes on" in said and "null any number" in said
+
+
+def test_a_metric_that_is_undefined_is_no_matter_of_the_learning_rate() -> None:
+    counted, objective = FailuresInARow(1), Objective("eval/mine", maximize=True)
+    counted.ended(0, failed(undefined(objective, {"eval/mine": math.nan}), FailureReason.DIVERGED))
+    said = str(counted.error())
+    assert "Take more validation rows, mend the metric" in said and "learning rates" not in said

@@ -389,6 +389,23 @@ def test_a_budget_that_ends_the_search_before_a_trial_completed_is_named(tmp_pat
             choose(opened, [])
 
 
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        (
+            "study.budget.device_hours=0.001",
+            "study.budget.device_hours: is used up: .*; the same command with a larger study.b",
+        ),
+        ("study.timeout=5", "study.timeout: is 5: no trial completed.*; the same command with more seconds goes on"),
+    ],
+)
+def test_the_limit_of_time_that_left_none_for_a_trial_is_named(tmp_path: Path, typed: str, said: str) -> None:
+    with session(tmp_path, *OPTIONS, typed) as opened:
+        write_spent(opened.store.root, Spent(seconds=5, device_seconds=5))
+        with pytest.raises(UserError, match=said):
+            choose(opened, [])
+
+
 @pytest.mark.parametrize(("own", "kept"), [(None, True), (Cost(), False)])
 def test_a_snapshot_of_several_folds_counts_other_steps(
     monkeypatch: pytest.MonkeyPatch, own: Cost | None, kept: bool

@@ -10,6 +10,8 @@ from sweep.config.objective import Objective
 from sweep.records.cost import Cost
 from sweep.records.trial import Metrics
 
+UNDEFINED = "is no finite number in"  # within the message of `undefined`
+
 
 def measured_so_far(objective: Objective, cost: Callable[[], Cost]) -> Metrics:
     """Return the second objective of a trial up to now where it is a measured value; else nothing.
@@ -25,8 +27,8 @@ def undefined(objective: Objective, best: Metrics) -> str:
     user's own or a label without rows; empty where the trial has its scores. `best` is its best
     evaluation."""
     if not math.isfinite(objective.of(best)):
-        return f"{objective.metric} is no finite number in any evaluation"
+        return f"{objective.metric} {UNDEFINED} any evaluation"
     second = objective.second
     if second is not None and second.metric not in MEASURED and not math.isfinite(second.of(best)):
-        return f"{second.metric} is no finite number in the best evaluation"
+        return f"{second.metric} {UNDEFINED} the best evaluation"
     return ""

@@ -54,11 +54,16 @@ def choose(session: Session, trials: Sequence[TrialRecord]) -> list[Chosen]:
         if nearest := closest(trials, session.plan.config.study.limits):
             rule = f"no trial is feasible, so there is no winner to retrain; {nearest.message}"
             raise UserError.of(nearest.path, rule)
-        rule = "no trial completed, so there is no winner to retrain"
-        if (paused := len(session.store.paused_trials())) and (key := _used_up(session)):
-            count = f"{paused} trial{' is' if paused == 1 else 's are'} paused"
-            raise UserError.of(key, f"is used up: {rule}; {count}, and the same command with a larger {key} goes on")
-        raise UserError.of("", f"{rule}: {reasons or 'study.timeout or study.budget left no time for one'}")
+        rule, study = "no trial completed, so there is no winner to retrain", session.plan.config.study
+        paused = len(session.store.paused_trials())
+        if (paused or not reasons) and (key := _used_up(session)):
+            count = f"{paused} trial{' is' if paused == 1 else 's are'} paused, and " if paused else ""
+            raise UserError.of(key, f"is used up: {rule}; {count}the same command with a larger {key} goes on")
+        if not reasons and study.timeout is not None:
+            raise UserError.of(
+                "study.timeout", f"is {study.timeout:g}: {rule}; the same command with more seconds goes on"
+            )
+        raise UserError.of("", f"{rule}: {reasons or 'none has ended'}")
     _say_missing(session, groups)
     leaders = {choice: _leader(session, ranked) for choice, ranked in groups.items()}
     first = _winner(session, leaders)

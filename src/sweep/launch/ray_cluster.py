@@ -191,9 +191,11 @@ def _hangups_ignored() -> Iterator[None]:
 
 @contextmanager
 def _groups_of_their_own() -> Iterator[None]:
-    """Start Ray's processes in process groups of their own within the context. `timeout` and `kill`
-    send SIGTERM to the whole group of the coordinator, which needs its workers to put the trials
-    away."""
+    """Start Ray's processes in process groups of their own within the context.
+
+    `timeout` and `kill` send SIGTERM to the whole group of the coordinator, which needs its
+    workers to put the trials away.
+    """
     import ray._private.services
 
     services: Any = ray._private.services

@@ -6,6 +6,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
+from sweep.engine.second_objective import UNDEFINED
 from sweep.errors import ADVICE, UserError, shortened
 from sweep.records.trial import Failed, FailureReason, Outcome
 
@@ -23,6 +24,10 @@ _WAY_OUT = {
     FailureReason.INFEASIBLE: "Search a key only where the others allow it (when:)",
     FailureReason.LOST: "Look at what ends the workers",
 }
+
+
+# The loss is finite: smaller learning rates change nothing. Each of these is another experiment.
+_UNDEFINED_METRIC = "Take more validation rows, mend the metric, or name another one, with a new study.study_name"
 
 
 @dataclass(slots=True)
@@ -65,6 +70,8 @@ class FailuresInARow:
         cause = f"{str(reason).replace('_', ' ')}: {shortened(self.last.message, _LONGEST)}"
         known = FailureReason.OUT_OF_MEMORY if self.last.excess else reason
         way_out = f"{_WAY_OUT.get(known, 'Mend the cause')}; the same command goes on from there"
+        if UNDEFINED in self.last.message:
+            way_out = _UNDEFINED_METRIC
         more = f"{_KEY}=N allows more of them, null any number"
         count = len(self.numbers)
         rule = f"trial {trials} failed" if count == 1 else f"{count} trials in a row ({trials}) failed with one cause"
