@@ -6,7 +6,7 @@
 
 Simulated: `launcher=local` with so many workers of 16 slots each. The workers are Ray actors as
 ever; their engine (`benchmarks.simulated`) takes a step of a second with all its trials. A trial
-takes 40 to 80 steps, 60 on average, logs each tenth and evaluates each twentieth, and sends a
+has 4 to 8 epochs of ten steps, logs each tenth step and evaluates each twentieth, and sends a
 snapshot of 1.1 MB after each evaluation but the last. Coordinator, Optuna's storage and records
 are the real ones; there is no tracker. A search begins when all workers are there, and gives each
 of their slots `--trials-per-slot` trials. Measured are the processor time of the coordinator over
@@ -46,14 +46,19 @@ from typing import Any
 from uuid import uuid4
 
 from benchmarks import process
-from benchmarks.simulated import ROUND, SLOTS, STEPS, WAITED, engine_maker
+from benchmarks.simulated import ROUND, SLOTS, WAITED, engine_maker
 from benchmarks.table import Row, publish
 from sweep.records.store import Store
 from sweep.records.trial import TrialRecord
 
 CORE, VERDICT, LATE, SHARE = 0.5, 0.020, 0.100, 0.95  # promised
 PROMISED_AT = 32  # workers
-TRAINED = 64  # rows of the training and the test split of simulated studies
+TRAINED, BATCH, EPOCHS = 160, 16, (4, 8)  # of simulated trials: 10 steps an epoch, 60 steps on average
+STEPS = TRAINED // BATCH * sum(EPOCHS) / 2
+SPACE = f"""optimizer.learning_rate: {{low: 1.0e-3, high: 1.0e-2, log: true}}
+optimizer.warmup_steps: {{low: 0.0, high: 0.3}}
+trainer.num_train_epochs: {{low: {EPOCHS[0]}, high: {EPOCHS[1]}}}
+"""
 SMALL = ("dataset.max_train_samples=64", "dataset.max_eval_samples=32", "trainer.num_train_epochs=1")
 SIDES = {
     "two workers of one thread": ("launcher=local", "launcher.workers=2"),
@@ -84,19 +89,28 @@ class Case:
 
     def overrides(self, folder: Path) -> list[str]:
         """Return the command line of the study, whose files are in `folder`."""
-        write_rows(folder / "data", self.rows or TRAINED)
         storage = [f"study.storage={self.storage}", f"study.study_name=scale-{uuid4().hex}"] if self.storage else []
         return [
-            "+experiment=quickstart", "dataset=custom", f"dataset.path={folder / 'data'}",
-            "dataset.validation_split=validation", f"run_dir={folder / 'run'}", "tracker=none",
+            "+experiment=quickstart", *task(folder, self.rows or TRAINED), f"run_dir={folder / 'run'}", "tracker=none",
             f"study.n_trials={self.workers * SLOTS * self.per_slot}", "study.sampler=random",
             f"study.pruner={'racing' if self.rows else 'none'}", *storage, f"engine.slots={SLOTS}", "launcher=local",
             f"launcher.workers={self.workers}", "launcher.wait=600", "trainer.device=cpu", "trainer.save_best=false",
         ]  # fmt: skip
 
 
-def write_rows(folder: Path, validation: int) -> None:
-    """Write texts of two labels: so many for validation, and as few for training and test as suffice."""
+def task(folder: Path, validation: int) -> list[str]:
+    """Return the part of a command line with the data, of so many validation rows, and the search
+    space. Their files are in `folder`."""
+    (folder / "space.yaml").write_text(SPACE)
+    _write_rows(folder / "data", validation)
+    return [
+        "dataset=custom", f"dataset.path={folder / 'data'}", "dataset.validation_split=validation",
+        f"study.space={folder / 'space.yaml'}", f"trainer.per_device_train_batch_size={BATCH}",
+    ]  # fmt: skip
+
+
+def _write_rows(folder: Path, validation: int) -> None:
+    """Write texts of two labels."""
     folder.mkdir()
     for name, count in (("train", TRAINED), ("validation", validation), ("test", TRAINED)):
         with (folder / f"{name}.csv").open("w", newline="") as file:

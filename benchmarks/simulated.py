@@ -17,8 +17,7 @@ from sweep.records.trial import Completed, EvalPoint, Failed, FailureReason, Out
 
 SLOTS = 16
 ROUND = 1.0  # seconds of a step of the whole pack
-STEPS, LOGGED, EVALUATED = 60, 10, 20  # steps of a mean trial, between two rows, between two evaluations
-SPREAD = 20  # steps that the shortest trial is below the mean, and the longest above it
+LOGGED, EVALUATED = 10, 20  # steps between two rows, between two evaluations
 WAITED = "eval/seconds_to_verdict"  # metric: of the evaluation before
 SAVED = 1_100_000  # bytes of a snapshot of a LoRA trial on MiniLM
 
@@ -27,7 +26,6 @@ SAVED = 1_100_000  # bytes of a snapshot of a LoRA trial on MiniLM
 class _Slot:
     plan: TrialPlan
     seconds: float  # of a step
-    steps: int
     step: int = 0
     waited: float = 0.0
     evals: list[EvalPoint] = field(default_factory=list)
@@ -36,11 +34,14 @@ class _Slot:
     def of(cls, plan: TrialPlan, seconds: float) -> _Slot:
         """Return a trial at its beginning, or where its snapshot was taken. A step takes
         `seconds`."""
-        steps = STEPS + round(SPREAD * (2 * _spread(plan, 0.569840) - 1))
         if plan.snapshot is None:
-            return cls(plan, seconds, steps)
+            return cls(plan, seconds)
         evals = [EvalPoint(**one) for one in plan.snapshot.state]
-        return cls(plan, seconds, steps, plan.snapshot.step, evals=evals)
+        return cls(plan, seconds, plan.snapshot.step, evals=evals)
+
+    @property
+    def steps(self) -> int:
+        return self.plan.total_steps
 
     @property
     def cost(self) -> Cost:
@@ -56,8 +57,7 @@ class _Slot:
 
 @dataclass(frozen=True, slots=True)
 class Simulated:
-    """`SLOTS` trials take their steps together. Trials have `STEPS` ± `SPREAD` steps, as where a
-    search varies epochs and batch size. A trial evaluates each `EVALUATED` steps, trials of
+    """`SLOTS` trials take their steps together. A trial evaluates each `EVALUATED` steps, trials of
     different numbers at different steps, and at its end. It has a snapshot where it is put away
     and, with `saves`, after each evaluation but the last. A step takes `seconds`."""
 
@@ -113,16 +113,16 @@ def _stepped(slot: _Slot, on_step: OnTrialStep, on_eval: OnTrialEval) -> Outcome
 
 
 def _scores(slot: _Slot) -> Iterator[tuple[str, float]]:
-    gain = 0.3 * _spread(slot.plan, 0.618034) * slot.step / slot.steps
+    gain = 0.3 * _spread(slot.plan) * slot.step / slot.steps
     yield "eval/accuracy", 0.5 + gain
     yield "eval/loss", 1.0 - gain
     if slot.evals:
         yield WAITED, slot.waited
 
 
-def _spread(plan: TrialPlan, ratio: float) -> float:
+def _spread(plan: TrialPlan) -> float:
     """Return a number from 0 to 1 of each trial, spread evenly, in no order."""
-    return (plan.number * ratio) % 1
+    return (plan.number * 0.618034) % 1
 
 
 def make_engine(

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from benchmarks.simulated import EVALUATED, SAVED, SPREAD, STEPS, WAITED, Simulated
+from benchmarks.scale_out import STEPS, task
+from benchmarks.simulated import EVALUATED, SAVED, WAITED, Simulated
 
 from support.promoting import BestGoesOn
 from support.toys import session
@@ -18,7 +19,8 @@ from sweep.study.search import search
 
 def searched(folder: Path, *overrides: str) -> list[TrialRecord]:
     engine = Simulated(seconds=0.0)
-    with session(folder, "study.sampler=random", *overrides, engine=engine) as opened:  # type: ignore[arg-type]
+    given = (*task(folder, 64), "study.sampler=random", *overrides)
+    with session(folder, *given, engine=engine) as opened:  # type: ignore[arg-type]
         return search(opened)
 
 
@@ -26,8 +28,8 @@ def test_trials_log_evaluate_and_end_as_those_of_a_pack(tmp_path: Path) -> None:
     records = searched(tmp_path, "study.n_trials=20", "study.pruner=none")
     assert [record.number for record in records] == list(range(20))
     lengths = [record.outcome.cost.steps for record in records]
-    assert STEPS - SPREAD <= min(lengths) < STEPS < max(lengths) <= STEPS + SPREAD
-    assert sum(lengths) / 20 == pytest.approx(STEPS, abs=1)
+    assert {40, 80} <= set(lengths) <= {40, 50, 60, 70, 80}
+    assert sum(lengths) / 20 == pytest.approx(STEPS, abs=5)
     for record in records:
         assert isinstance(record.outcome, Completed)
         steps = [point.step for point in record.outcome.evals]
@@ -56,7 +58,7 @@ def test_a_paused_trial_goes_on_from_its_snapshot(tmp_path: Path, monkeypatch: p
 @pytest.mark.parametrize("saves", [False, True])
 def test_a_snapshot_is_as_large_as_a_real_one(tmp_path: Path, saves: bool) -> None:
     """Of a trial that is put away after its first evaluation."""
-    with session(tmp_path) as opened:
+    with session(tmp_path, *task(tmp_path, 64)) as opened:
         left, saved, ended = [opened.plan.trial(0, {})], list[Snapshot](), list[object]()
     Simulated(saves, seconds=0.0).run(
         lambda: left.pop() if left else None,
