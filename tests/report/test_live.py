@@ -29,11 +29,11 @@ class Counting(Watch):
         self.count += 1
 
 
-class Ended:
-    """A process that has ended."""
-
-    def poll(self) -> int:
-        return 0
+def ended() -> subprocess.Popen[bytes]:
+    """Return a process that has ended."""
+    process = subprocess.Popen(["true"])
+    process.wait()
+    return process
 
 
 @pytest.fixture
@@ -84,7 +84,7 @@ def test_after_a_report_that_took_long_the_next_one_comes_later(make, clock, mon
         clock[0] = moment
         store.write_trial(trials[trial])
         watch.look()
-        watch.writer = Ended()
+        watch.writer = ended()
         counts.append(watch.count)
     assert counts == [1, 1, 1, 2]
 

@@ -417,6 +417,7 @@ def test_an_alert_is_sent_by_a_new_process_of_the_client(logged_in, make_config,
 def test_an_alert_opens_no_run_that_has_ended(logged_in, make_config, make_trial, run_dir):
     config = make_config(alerts=("best",))
     tracker = open_tracker(config, run_dir)
+    assert isinstance(tracker, WandbTracker)
     run = opened(tracker, make_trial(config))
     run.finish(Ending("completed"))
     kill_service()
