@@ -223,11 +223,9 @@ def test_a_head_that_does_not_end_in_a_linear_layer_is_refused(model_dir: Path) 
         last_linear(HeadModel(model).eval(), torch.randn(2, 32))
 
 
-def test_a_head_that_reads_more_than_a_vector_is_named(model_dir: Path, data: TokenisedData) -> None:
+def test_a_head_that_gives_all_rows_the_same_logits_is_named(model_dir: Path, data: TokenisedData) -> None:
     settings, base_models = make_plan(model_dir, adapter=PROBE).settings, BaseModelCache("cpu")
     with base_models.model(settings, data.splits.labels) as model:
         unwrapped(model).classifier.register_forward_hook(lambda _module, _inputs, output: 0 * output)
-        with pytest.raises(
-            UserError, match="adapter.head_init: is probe, but the head of Bert.* reads more of the base"
-        ):
+        with pytest.raises(UserError, match="adapter.head_init: is probe, but Bert.* gives all rows the same logits"):
             initialise_head(model, settings, base_models=base_models, data=data)
