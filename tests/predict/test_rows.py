@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import islice, repeat
 from pathlib import Path
 
@@ -34,32 +36,35 @@ def test_lines_are_answered_as_they_come() -> None:
     os.close(reading)
 
 
-def test_half_a_character_at_the_end_is_a_fault() -> None:
+@contextmanager
+def piped(data: bytes) -> Iterator[int]:
+    """Give the end of a pipe from which these bytes can be read, and no more."""
     reading, writing = os.pipe()
-    os.write(writing, b"a\n\xc3")
+    os.write(writing, data)
     os.close(writing)
-    with pytest.raises(UserError, match="standard input: cannot be read: it is not utf-8: byte 0xc3 behind line 1"):
+    try:
+        yield reading
+    finally:
+        os.close(reading)
+
+
+def test_half_a_character_at_the_end_is_a_fault() -> None:
+    said = "standard input: cannot be read: it is not utf-8: byte 0xc3 behind line 1"
+    with piped(b"a\n\xc3") as reading, pytest.raises(UserError, match=said):
         list(lines(reading, "utf-8", repeat(3)))
-    os.close(reading)
 
 
 @pytest.mark.parametrize("mark", ["", "\ufeff"])
 def test_lines_in_another_encoding(mark: str) -> None:
-    reading, writing = os.pipe()
-    os.write(writing, f"{mark}é\r\nb\n".encode("utf-16-le"))
-    os.close(writing)
-    (window,) = lines(reading, "utf-16-le", repeat(3))
+    with piped(f"{mark}é\r\nb\n".encode("utf-16-le")) as reading:
+        (window,) = lines(reading, "utf-16-le", repeat(3))
     assert [row["text"] for row in window.rows()] == ["é", "b"]
-    os.close(reading)
 
 
 def test_lines_whose_order_of_bytes_is_not_known_are_a_fault() -> None:
-    reading, writing = os.pipe()
-    os.write(writing, b"typed as UTF-8\n")
-    os.close(writing)
-    with pytest.raises(UserError, match="name the order of its bytes, as in --encoding utf-16-le"):
+    said = "name the order of its bytes, as in --encoding utf-16-le"
+    with piped(b"typed as UTF-8\n") as reading, pytest.raises(UserError, match=said):
         list(lines(reading, "utf-16", repeat(3)))
-    os.close(reading)
 
 
 def test_the_columns_of_json_are_those_of_all_rows(tmp_path: Path) -> None:

@@ -18,7 +18,6 @@ from sweep.cli.arguments import delimiter, encoding, whole
 from sweep.cli.run_dir import add_winner, winner_of
 from sweep.config.schema import DatasetConfig
 from sweep.data.endings import JSON, PARQUET, kind_of
-from sweep.data.raw import listed
 from sweep.data.stream import TextFormat, Window
 from sweep.engine.numerics import tell_libraries
 from sweep.errors import Fault, Interrupted, UserError, disk_failure, reported
@@ -136,12 +135,8 @@ def _model_faults(winner: Winner) -> Iterator[Fault]:
 
 def _parquet_faults(out: Path, source: Checked | None) -> Iterator[Fault]:
     kind = kind_of(out)
-    if source is None or kind is None or kind.ending != PARQUET:
-        return
-    yield from parquet_faults(out, source.schema)
-    if source.mixed:
-        rule = f"is Parquet, whose columns have one type, but values of more types are in {listed(source.mixed)}"
-        yield Fault("--out", f"{rule}; write JSON lines, as in --out {out.with_suffix('.jsonl')}")
+    if source is not None and kind is not None and kind.ending == PARQUET:
+        yield from parquet_faults(out, source.schema, source.mixed)
 
 
 def _loaded(job: Job) -> Classifier:

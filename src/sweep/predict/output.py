@@ -62,11 +62,12 @@ def out_faults(out: Path, given: Path | None) -> Iterator[Fault]:
         yield Fault("--out", f"is {out}, which cannot be written to")
 
 
-def parquet_faults(out: Path, schema: pa.Schema) -> Iterator[Fault]:
-    """Yield a fault for the columns of the input that no Parquet file can hold, such as objects
-    that are all empty."""
+def parquet_faults(out: Path, schema: pa.Schema, mixed: Sequence[str] = ()) -> Iterator[Fault]:
+    """Yield the faults of the columns of the input that no Parquet file can hold: objects that are
+    all empty, for example, and the columns `mixed`, which have values of more types."""
     from pyarrow import parquet
 
+    way_out = f"write JSON lines, as in --out {out.with_suffix('.jsonl')}"
     refused = {}
     for column in schema:
         try:
@@ -75,7 +76,10 @@ def parquet_faults(out: Path, schema: pa.Schema) -> Iterator[Fault]:
             refused[column.name] = first_line(error)
     if refused:
         rule = f"is Parquet, which cannot hold {listed([*refused])} ({next(iter(refused.values()))})"
-        yield Fault("--out", f"{rule}; write JSON lines, as in --out {out.with_suffix('.jsonl')}")
+        yield Fault("--out", f"{rule}; {way_out}")
+    if mixed:
+        rule = f"is Parquet, whose columns have one type, but values of more types are in {listed(mixed)}"
+        yield Fault("--out", f"{rule}; {way_out}")
 
 
 def _same(one: Path, other: Path) -> bool:
