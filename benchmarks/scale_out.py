@@ -46,7 +46,7 @@ from typing import Any
 from uuid import uuid4
 
 from benchmarks import process
-from benchmarks.simulated import ROUND, SLOTS, WAITED, engine_maker
+from benchmarks.simulated import ROUND, SLOTS, engine_maker, verdict_seconds
 from benchmarks.table import Row, publish
 from sweep.records.store import Store
 from sweep.records.trial import TrialRecord
@@ -197,7 +197,9 @@ def _simulate(case: Case, folder: Path) -> None:
     from sweep.study.session import opened
 
     plan = make_plan(case.overrides(folder))
-    make_engine = engine_maker(saves=case.saves, seconds=case.seconds)
+    verdicts = folder / "verdicts"
+    verdicts.mkdir()
+    make_engine = engine_maker(verdicts, saves=case.saves, seconds=case.seconds)
     with launched(plan, make_engine=make_engine) as launcher, opened(plan, launcher) as session:
         team: Any = launcher.team  # type: ignore[attr-defined]
         while len(team.members) < case.workers:
@@ -212,7 +214,7 @@ def _simulate(case: Case, folder: Path) -> None:
         "seconds": seconds,
         "processor": processor,
         "rate": sum(_steps_until(starts[-1], record) for record in records) / filled,
-        "waited": [one.metrics[WAITED] for record in records for one in record.outcome.evals if WAITED in one.metrics],
+        "waited": verdict_seconds(verdicts),
         "filling": (starts[case.workers * SLOTS - 1] - starts[0]).total_seconds(),
         "pauses": sum(record.pauses for record in records),
         "promotions": sum(record.promotions for record in records),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
@@ -18,7 +19,6 @@ from sweep.records.trial import Completed, EvalPoint, Failed, FailureReason, Out
 SLOTS = 16
 ROUND = 1.0  # seconds of a step of the whole pack
 LOGGED, EVALUATED = 10, 20  # steps between two rows, between two evaluations
-WAITED = "eval/seconds_to_verdict"  # metric: of the evaluation before
 SAVED = 1_100_000  # bytes of a snapshot of a LoRA trial on MiniLM
 
 
@@ -27,7 +27,6 @@ class _Slot:
     plan: TrialPlan
     seconds: float  # of a step
     step: int = 0
-    waited: float = 0.0
     evals: list[EvalPoint] = field(default_factory=list)
 
     @classmethod
@@ -59,8 +58,10 @@ class _Slot:
 class Simulated:
     """`SLOTS` trials take their steps together. A trial evaluates each `EVALUATED` steps, trials of
     different numbers at different steps, and at its end. It has a snapshot where it is put away
-    and, with `saves`, after each evaluation but the last. A step takes `seconds`."""
+    and, with `saves`, after each evaluation but the last. A step takes `seconds`. The time from
+    each evaluation to its verdict is written to a file of this process in the folder `verdicts`."""
 
+    verdicts: Path
     saves: bool = True
     seconds: float = ROUND
 
@@ -82,13 +83,27 @@ class Simulated:
             time.sleep(self.seconds)
             for slot in list(slots):
                 before = len(slot.evals)
-                outcome = _stepped(slot, on_step, on_eval)
+                outcome = _stepped(slot, on_step, partial(self._judged, on_eval))
                 stopped = isinstance(outcome, Failed)
                 if stopped or (self.saves and outcome is None and len(slot.evals) > before):
                     on_snapshot(slot.plan, slot.snapshot())
                 if outcome is not None:
                     slots.remove(slot)
                     on_end(slot.plan, outcome)
+
+    def _judged(self, on_eval: OnTrialEval, plan: TrialPlan, point: EvalPoint) -> Verdict:
+        """Return the verdict on an evaluation, and write how long it took."""
+        began = time.perf_counter()
+        verdict = on_eval(plan, point)
+        seconds = time.perf_counter() - began
+        with (self.verdicts / f"{os.getpid()}.txt").open("a") as file:
+            file.write(f"{seconds}\n")
+        return verdict
+
+
+def verdict_seconds(folder: Path) -> list[float]:
+    """Return the seconds from each evaluation to its verdict that workers wrote to a folder."""
+    return [float(line) for file in sorted(folder.iterdir()) for line in file.read_text().split()]
 
 
 def _stepped(slot: _Slot, on_step: OnTrialStep, on_eval: OnTrialEval) -> Outcome | None:
@@ -99,9 +114,7 @@ def _stepped(slot: _Slot, on_step: OnTrialStep, on_eval: OnTrialEval) -> Outcome
     last = slot.step == slot.steps
     if verdict is Verdict.CONTINUE and (last or (slot.step + slot.plan.number) % EVALUATED == 0):
         point = EvalPoint(len(slot.evals) + 1, slot.step, slot.step / slot.steps, dict(_scores(slot)))
-        began = time.perf_counter()
         verdict = on_eval(slot.plan, point)
-        slot.waited = time.perf_counter() - began
         slot.evals.append(point)
     if verdict in (Verdict.INTERRUPT, Verdict.PUT_AWAY) and not last:
         return Failed(FailureReason.INTERRUPTED, f"verdict {verdict}", tuple(slot.evals), slot.cost)
@@ -116,8 +129,6 @@ def _scores(slot: _Slot) -> Iterator[tuple[str, float]]:
     gain = 0.3 * _spread(slot.plan) * slot.step / slot.steps
     yield "eval/accuracy", 0.5 + gain
     yield "eval/loss", 1.0 - gain
-    if slot.evals:
-        yield WAITED, slot.waited
 
 
 def _spread(plan: TrialPlan) -> float:
@@ -126,12 +137,14 @@ def _spread(plan: TrialPlan) -> float:
 
 
 def make_engine(
-    _workspace: Any, _best_dir: Callable[[TrialPlan], Path | None], *, saves: bool, seconds: float
+    _workspace: Any, _best_dir: Callable[[TrialPlan], Path | None], *, verdicts: Path, saves: bool, seconds: float
 ) -> Simulated:
     """Return the engine of a worker."""
-    return Simulated(saves, seconds)
+    return Simulated(verdicts, saves, seconds)
 
 
-def engine_maker(*, saves: bool, seconds: float) -> Callable[[Any, Callable[[TrialPlan], Path | None]], Simulated]:
+def engine_maker(
+    verdicts: Path, *, saves: bool, seconds: float
+) -> Callable[[Any, Callable[[TrialPlan], Path | None]], Simulated]:
     """Return the function that makes the engine of a worker."""
-    return partial(make_engine, saves=saves, seconds=seconds)
+    return partial(make_engine, verdicts=verdicts, saves=saves, seconds=seconds)

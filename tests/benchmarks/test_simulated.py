@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from benchmarks.scale_out import STEPS, task
-from benchmarks.simulated import EVALUATED, SAVED, WAITED, Simulated
+from benchmarks.simulated import EVALUATED, SAVED, Simulated, verdict_seconds
 
 from support.promoting import BestGoesOn
 from support.toys import session
@@ -17,8 +17,13 @@ from sweep.search import pruners
 from sweep.study.search import search
 
 
+def verdicts_in(folder: Path) -> Path:
+    (folder / "verdicts").mkdir()
+    return folder / "verdicts"
+
+
 def searched(folder: Path, *overrides: str) -> list[TrialRecord]:
-    engine = Simulated(seconds=0.0)
+    engine = Simulated(verdicts_in(folder), seconds=0.0)
     given = (*task(folder, 64), "study.sampler=random", *overrides)
     with session(folder, *given, engine=engine) as opened:  # type: ignore[arg-type]
         return search(opened)
@@ -35,7 +40,9 @@ def test_trials_log_evaluate_and_end_as_those_of_a_pack(tmp_path: Path) -> None:
         steps = [point.step for point in record.outcome.evals]
         assert steps[-1] == record.outcome.cost.steps
         assert all((step + record.number) % EVALUATED == 0 for step in steps[:-1])
-        assert all(WAITED in point.metrics for point in record.outcome.evals[1:])
+    waited = verdict_seconds(tmp_path / "verdicts")
+    assert len(waited) == sum(len(record.outcome.evals) for record in records)
+    assert all(seconds > 0 for seconds in waited)
 
 
 def test_a_pruner_stops_some(tmp_path: Path) -> None:
@@ -60,7 +67,7 @@ def test_a_snapshot_is_as_large_as_a_real_one(tmp_path: Path, saves: bool) -> No
     """Of a trial that is put away after its first evaluation."""
     with session(tmp_path, *task(tmp_path, 64)) as opened:
         left, saved, ended = [opened.plan.trial(0, {})], list[Snapshot](), list[object]()
-    Simulated(saves, seconds=0.0).run(
+    Simulated(verdicts_in(tmp_path), saves, seconds=0.0).run(
         lambda: left.pop() if left else None,
         lambda plan, step: Verdict.CONTINUE if step.step < 25 else Verdict.PUT_AWAY,
         lambda plan, point: Verdict.CONTINUE,
