@@ -9,6 +9,7 @@ import pytest
 
 from support.plans import QUICK, faults_of, space_file
 from sweep.config.cli import read_arguments
+from sweep.config.schema import StudyConfig
 from sweep.config.space import Space
 from sweep.errors import UserError
 from sweep.plan.experiment import Experiment
@@ -128,3 +129,12 @@ def test_the_command_of_a_trial_needs_no_cluster() -> None:
     assert "launcher.address=10.0.0.1:6379" in plan.command
     again = make_plan(shlex.split(plan.trial(0, {}).command)[3:]).config
     assert again.launcher == make_plan([QUICK]).config.launcher
+
+
+def test_a_trial_does_not_make_the_study_s_sampler_and_pruner_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    made, studies = experiment(QUICK), list[StudyConfig]()
+    monkeypatch.setattr("sweep.plan.checks.option_faults", lambda study: studies.append(study) or ())
+    made.at({"optimizer.learning_rate": 1.25e-3})
+    assert studies == []
+    make_plan([QUICK])
+    assert studies != []

@@ -31,9 +31,14 @@ from sweep.search.stopping import error_is_known
 Check = Callable[[Config], Iterator[tuple[str, str]]]
 
 
-def check(config: Config) -> list[Fault]:
-    """Return the faults of one composed config."""
-    return [Fault(path, rule) for one in CHECKS for path, rule in one(config)]
+def check(config: Config, *, checked: StudyConfig | None = None) -> list[Fault]:
+    """Return the faults of one composed config.
+
+    The options of its sampler and pruner are those of `checked` where the study is: making both
+    takes longer than all other checks together.
+    """
+    checks = CHECKS if config.study == checked else (*CHECKS, _options)
+    return [Fault(path, rule) for one in checks for path, rule in one(config)]
 
 
 def _extra_metrics(config: Config) -> Iterator[tuple[str, str]]:
@@ -270,7 +275,10 @@ def _study(config: Config) -> Iterator[tuple[str, str]]:
             f"is error, but the standard error of study.metric={study.metric} does not follow from the number of rows"
         )
         yield "study.stop.expected_gain", f"{rule}; give a number, such as 0.001"
-    yield from option_faults(study)
+
+
+def _options(config: Config) -> Iterator[tuple[str, str]]:
+    yield from option_faults(config.study)
 
 
 def in_memory(address: str) -> bool:

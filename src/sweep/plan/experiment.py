@@ -91,7 +91,7 @@ class Experiment:
         origin = Origins(self.composer, self._with(params), composed.choices)
         config, wrong = parse(whole_batch(composed, origin).resolved(), origin)
         faults = FaultList(origin, wrong)
-        faults.add_new(check(config))
+        faults.add_new(check(config, checked=self.config.study))
         if faults:
             source = f"search space {self.space.source}"
             raise UserError([replace(one, origin=source) if one.path in params else one for one in faults.found])
