@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sweep.analysis.comparison.comparison import SAMPLES, SEED, Comparison, compare
-from sweep.analysis.comparison.contestants import Entry
+from sweep.analysis.comparison.methods import Entry
 from sweep.cli.arguments import whole
 from sweep.errors import Fault, UserError, reported
 from sweep.report.comparison.publish import publish
@@ -69,7 +69,7 @@ def _entry(given: str) -> Entry:
 
 
 def _default_name(comparison: Comparison) -> str:
-    names = "-".join(one.name for one in comparison.contestants)
+    names = "-".join(one.name for one in comparison.methods)
     return "compare-" + re.sub(r"[^\w.]+", "-", names)[:80].strip("-")
 
 
