@@ -8,7 +8,7 @@ from typing import Literal
 
 from sweep.analysis.comparison.columns import Better, Column, known
 from sweep.analysis.comparison.comparison import Comparison
-from sweep.analysis.tested import MAJORITY
+from sweep.analysis.guessing import MAJORITY
 from sweep.config.metrics import BY_TASK, known_direction, metric_names
 
 _SHOWN = {
