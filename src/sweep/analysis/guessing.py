@@ -77,7 +77,7 @@ class AgainstGuessing:
 
 
 @dataclass(frozen=True, slots=True)
-class TestScores:
+class ResampledTest:
     """The winner and each way of guessing, by name, on the same test rows and resamples."""
 
     task: Task
@@ -117,7 +117,7 @@ class TestScores:
         return AgainstGuessing(name, value, interval, guess, rule, theirs, sign * (value - rule), (low, high), better)
 
 
-def score_test(
+def resample_test(
     task: Task,
     truth: Labels,
     predicted: Labels,
@@ -126,7 +126,7 @@ def score_test(
     losses: Sequence[float] | None = None,
     *,
     words: bool = False,
-) -> TestScores:
+) -> ResampledTest:
     """Return the scores of the winner and of each way of guessing on the test rows.
 
     `shares` holds the share of train rows that have each label; `metrics` are the winner's
@@ -139,7 +139,7 @@ def score_test(
     drawn = _resampled(_Rows(task, truth, len(shares)), lambda rows: predicted[rows], losses)
     own = ResampledScores({name: metrics[name] for name in drawn if name in metrics}, drawn)
     found = guesses(task, truth, shares)
-    return TestScores(
+    return ResampledTest(
         task, len(truth), own, {name: _without_loss(guess) for name, guess in found.items()} if words else found
     )
 
@@ -151,10 +151,10 @@ def _without_loss(guess: ResampledScores) -> ResampledScores:
     )
 
 
-def recorded(task: Task, rows: int, metrics: Mapping[str, float], baseline: Mapping[str, float]) -> TestScores:
+def recorded(task: Task, rows: int, metrics: Mapping[str, float], baseline: Mapping[str, float]) -> ResampledTest:
     """Return the test scores from recorded ones, where there are no predictions to resample.
     Only a share of rows has an interval then, and the majority class is the only guess."""
-    return TestScores(task, rows, ResampledScores(metrics, {}), {MAJORITY[task]: ResampledScores(baseline, {})})
+    return ResampledTest(task, rows, ResampledScores(metrics, {}), {MAJORITY[task]: ResampledScores(baseline, {})})
 
 
 def coded(task: Task, names: Sequence[str], given: Sequence[Sequence[str]]) -> Labels:

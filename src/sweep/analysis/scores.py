@@ -100,7 +100,7 @@ def scores(facts: Facts) -> TestScores | None:
         lines=known,
         gains=_gains(known, facts.study.objective),
         intervals=intervals(facts, final),
-        guesses=len(facts.test_scores.guesses) if facts.test_scores else 0,
+        guesses=len(facts.resampled_test.guesses) if facts.resampled_test else 0,
         against_guessing=against_guessing(facts),
         before=_before(facts, final),
     )
@@ -127,9 +127,9 @@ def lines(facts: Facts, final: FinalRecord) -> tuple[Scores, ...]:
 
 def intervals(facts: Facts, final: FinalRecord) -> tuple[Interval, ...]:
     """Return those of what was searched for, and of the share of right rows."""
-    scores, found = facts.test_scores, []
+    test, found = facts.resampled_test, []
     for name in dict.fromkeys((facts.metric.removeprefix("eval/"), facts.proportion)):
-        measured, between = final.test.get(f"test/{name}"), scores.interval(name) if scores else None
+        measured, between = final.test.get(f"test/{name}"), test.interval(name) if test else None
         if measured is not None and between is not None:
             by: Literal["wilson", "bootstrap"] = "wilson" if name == facts.proportion else "bootstrap"
             found.append(Interval(name, measured, *between, by))
@@ -139,10 +139,9 @@ def intervals(facts: Facts, final: FinalRecord) -> tuple[Interval, ...]:
 def against_guessing(facts: Facts) -> AgainstGuessing | None:
     """Return the comparison in what was searched for, or, where no interval of that is known, in
     the share of right rows."""
-    if facts.test_scores is None:
+    if (test := facts.resampled_test) is None:
         return None
-    sought = facts.metric.removeprefix("eval/")
-    return facts.test_scores.against_guessing(sought) or facts.test_scores.against_guessing(facts.proportion)
+    return test.against_guessing(facts.metric.removeprefix("eval/")) or test.against_guessing(facts.proportion)
 
 
 def _before(facts: Facts, final: FinalRecord) -> Before | None:

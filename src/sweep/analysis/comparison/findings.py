@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from sweep.analysis.comparison.comparison import ALPHA, Comparison, Pair
 from sweep.analysis.comparison.costs import COSTS, fronts
-from sweep.analysis.facts import read_test_scores
+from sweep.analysis.facts import read_resampled_test
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,11 +159,11 @@ def _front(comparison: Comparison, cost: str, names: frozenset[str]) -> Front:
 
 def _guess(comparison: Comparison) -> Guess | None:
     first = comparison.methods[0]
-    scores = read_test_scores(comparison.task, first.final, first.predictions)
-    best = scores.best_guess(comparison.main)
+    test = read_resampled_test(comparison.task, first.final, first.predictions)
+    best = test.best_guess(comparison.main)
     if best is None:
         return None
-    score = scores.guesses[best].metrics[comparison.main]
+    score = test.guesses[best].metrics[comparison.main]
     below = [one.name for one in comparison.ranked if comparison.interval(one, comparison.main)[0] <= score]
     return Guess(best, score, tuple(below))
 
