@@ -17,7 +17,7 @@ import pyarrow as pa
 from sweep.cli.arguments import delimiter, encoding, whole
 from sweep.cli.run_dir import add_winner, winner_of
 from sweep.config.schema import DatasetConfig
-from sweep.data.endings import JSON, PARQUET, kind_of
+from sweep.data.file_formats import JSON, PARQUET, kind_of
 from sweep.data.stream import TextFormat, Window
 from sweep.engine.numerics import tell_libraries
 from sweep.errors import Fault, Interrupted, UserError, disk_failure, reported
