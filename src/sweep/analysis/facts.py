@@ -83,7 +83,7 @@ class Facts:
 
     @property
     def proportion(self) -> str:
-        """The metric that has an interval."""
+        """Return the metric of the task that is a share of rows."""
         return proportion(self.config.dataset.task)
 
     @property

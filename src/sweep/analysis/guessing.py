@@ -166,8 +166,8 @@ def coded(task: Task, names: Sequence[str], given: Sequence[Sequence[str]]) -> L
 
 
 def guesses(task: Task, truth: Labels, shares: Sequence[float]) -> dict[str, ResampledScores]:
-    """Always the most frequent label; every label with the same chance; labels with their chances
-    in train.
+    """Return the scores of three ways of guessing, by name: always the most frequent label; every
+    label with the same chance; labels with their shares of train.
 
     For a multi-label task each label is guessed by itself: its most frequent value, yes or no with
     even chances, or yes with its share of train.

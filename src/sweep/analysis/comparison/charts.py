@@ -1,4 +1,5 @@
-"""The numbers of a comparison's figures. A method is named by its place among the methods."""
+"""The numbers of a comparison's figures. A method is named by its index in
+`Comparison.methods`."""
 
 from __future__ import annotations
 
