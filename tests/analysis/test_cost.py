@@ -44,12 +44,12 @@ def test_all_places_count_alike(make: Callable[..., Store]) -> None:
     assert (progress.completed, progress.pruned, progress.failed, progress.stopped) == (2, 2, 3, 2)
     assert (progress.paused, progress.put_away) == ((9, 10), (11,))
     assert {name: found[f"study/{name}"] for name in counts} == counts
-    progress = of_records(facts.study, facts.trials, 0.0)
-    rows = progress.metrics(0.0)
+    counted = of_records(facts.study, facts.trials, 0.0)
+    rows = counted.metrics(0.0)
     assert {name: rows[f"study/trials_{name}"] for name in ("ended", "completed", "pruned", "failed", "stopped")} == {
         "ended": 7, "completed": 2, "pruned": 2, "failed": 3, "stopped": 2,
     }  # fmt: skip
-    assert str(progress).startswith(
+    assert str(counted).startswith(
         "Trials: 2 completed, 1 diverged, 1 infeasible, 1 out_of_memory, 2 pruned, 2 stopped"
     )
     said = (
