@@ -87,6 +87,22 @@ class Watch(TrainerCallback):  # type: ignore[misc]
         self.accuracies[-1].append(found)
         return {"accuracy": found}
 
+    def measured(self, began: float, ended: float) -> dict[str, Any]:
+        """Return what `benchmarks.sides.Side` holds of a search between these times."""
+        starts, on_gpu = [*self.began, ended], self.device.type == "cuda"
+        trials = [
+            {
+                "rows": self.rows[i], "eval_rows": self.eval_rows[i], "accuracy": self.accuracies[i][-1],
+                "seconds": starts[i + 1] - starts[i], "inside": self.inside[i],
+            }
+            for i in range(len(self.began))
+        ]  # fmt: skip
+        return {
+            "seconds": ended - began, "trials": trials, "timeline": self.timeline, "engine": "Trainer.hyperparameter_search",
+            "device": torch.cuda.get_device_name(self.device) if on_gpu else "cpu", "threads": torch.get_num_threads(),
+            "peak_device_bytes": torch.cuda.max_memory_allocated(self.device) if on_gpu else 0,
+        }  # fmt: skip
+
 
 def main() -> None:
     points, out, variant = json.loads(Path(sys.argv[1]).read_text()), Path(sys.argv[2]), sys.argv[3]
@@ -131,20 +147,7 @@ def main() -> None:
             compute_objective=lambda found: found["eval_accuracy"],
         )  # fmt: skip
         ended = time.perf_counter()
-    starts = [*watch.began, ended]
-    trials = [
-        {
-            "rows": watch.rows[i], "eval_rows": watch.eval_rows[i], "accuracy": watch.accuracies[i][-1],
-            "seconds": starts[i + 1] - starts[i], "inside": watch.inside[i],
-        }
-        for i in range(len(points))
-    ]  # fmt: skip
-    on_gpu = device.type == "cuda"
-    out.write_text(json.dumps({
-        "seconds": ended - began, "trials": trials, "timeline": watch.timeline, "engine": "Trainer.hyperparameter_search",
-        "device": torch.cuda.get_device_name(device) if on_gpu else "cpu", "threads": torch.get_num_threads(),
-        "peak_device_bytes": torch.cuda.max_memory_allocated(device) if on_gpu else 0,
-    }))  # fmt: skip
+    out.write_text(json.dumps(watch.measured(began, ended)))
 
 
 def device_of(config: Config) -> torch.device:

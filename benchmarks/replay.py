@@ -103,7 +103,7 @@ class Replayed:
 
     @property
     def saved(self) -> float:
-        """Share of the rows that the same trials would have trained at full budget."""
+        """Return the share of the rows saved, of those that the same trials train at full length."""
         return 1 - self.trained / self.whole
 
     @property
@@ -198,49 +198,76 @@ def replay(
         chosen = chosen.stopping
     study = OrderedStudy.of(made, chosen)
     asking = _Asking(OptunaStudy(study, config, space, storage), table, list(table.curves), random.Random(seed))  # type: ignore[arg-type]
-    running: list[_Running] = []
-    asked: list[_Running] = []
-    ended: list[_Running] = []
-    ends: list[End] = []
-    trained, evaluations, now = 0, 0, 0
-    while True:
-        while len(running) < slots:
-            if (number := _promoted(study, new=len(asked) < trials)) is not None:
-                running.append(next(one for one in asked if one.trial.number == number))
-                running[-1].go_on(now)
-            elif len(asked) < trials:
-                running.append(asking.next(now))
-                asked.append(running[-1])
+    return _Search(study, asking, trials, slots, spared=spared).run()
+
+
+@dataclass(slots=True)
+class _Search:
+    """The search while it is replayed. `now` is the number of report steps that went by, `trained`
+    that of all slots together."""
+
+    study: OrderedStudy
+    asking: _Asking
+    trials: int
+    slots: int
+    spared: bool
+    now: int = 0
+    trained: int = 0
+    evaluations: int = 0
+    asked: list[_Running] = field(default_factory=list)
+    running: list[_Running] = field(default_factory=list)
+    completed: list[_Running] = field(default_factory=list)
+    ends: list[End] = field(default_factory=list)
+
+    def run(self) -> Replayed:
+        while self._fill_slots():
+            self.now = min(one.due for one in self.running)
+            due = [one for one in self.running if one.due == self.now]
+            for one in sorted(due, key=lambda one: one.trial.number):
+                self._evaluate(one)
+        asked = self.asked
+        return Replayed(
+            whole=sum(one.at[-1] for one in asked), trained=self.trained, evaluations=self.evaluations, ticks=self.now,
+            points=tuple(max(one.curve.scores) for one in asked),
+            scored=tuple(pair for one in self.completed for pair in zip(one.curve.scores, one.spent, strict=True)),
+            curves=tuple(one.curve for one in asked), lengths=tuple(one.at[len(one.spent) - 1] for one in asked),
+            ends=tuple(self.ends),
+        )  # fmt: skip
+
+    def _fill_slots(self) -> bool:
+        """Give each free slot a promoted trial or a new one. Return whether any trial runs."""
+        while len(self.running) < self.slots:
+            if (number := _promoted(self.study, new=len(self.asked) < self.trials)) is not None:
+                self.running.append(next(one for one in self.asked if one.trial.number == number))
+                self.running[-1].go_on(self.now)
+            elif len(self.asked) < self.trials:
+                self.running.append(self.asking.next(self.now))
+                self.asked.append(self.running[-1])
             else:
                 break
-        if not running:
-            break
-        now = min(one.due for one in running)
-        for one in sorted((one for one in running if one.due == now), key=lambda one: one.trial.number):
-            place = len(one.spent)
-            trained += gaps(one.at)[place]
-            evaluations += 1
-            one.spent.append(trained)
-            one.report(place)
-            if one.at[place] == one.at[-1]:
-                ended.append(one)
-                ends.append(End(one.curve, max(one.curve.scores), len(asked), trained))
-                study.tell(one.trial, max(one.curve.scores))
-            elif (decision := one.decision(place, spared=spared)) is Decision.GO_ON:
-                continue
-            elif decision is Decision.STOP:
-                ends.append(End(one.curve, None, len(asked), trained))
-                study.tell(one.trial, state=TrialState.PRUNED)
-            else:
-                one.trial.set_user_attr(PAUSED_AT, one.at[place])
-            running.remove(one)
-    return Replayed(
-        whole=sum(one.at[-1] for one in asked), trained=trained, evaluations=evaluations, ticks=now,
-        points=tuple(max(one.curve.scores) for one in asked),
-        scored=tuple(pair for one in ended for pair in zip(one.curve.scores, one.spent, strict=True)),
-        curves=tuple(one.curve for one in asked), lengths=tuple(one.at[len(one.spent) - 1] for one in asked),
-        ends=tuple(ends),
-    )  # fmt: skip
+        return bool(self.running)
+
+    def _evaluate(self, one: _Running) -> None:
+        """Report the evaluation that is due, and free the slot where the trial ends or pauses."""
+        place = len(one.spent)
+        self.trained += gaps(one.at)[place]
+        self.evaluations += 1
+        one.spent.append(self.trained)
+        one.report(place)
+        if one.at[place] == one.at[-1]:
+            self.completed.append(one)
+            self._end(one, max(one.curve.scores))
+        elif (decision := one.decision(place, spared=self.spared)) is Decision.GO_ON:
+            return
+        elif decision is Decision.STOP:
+            self._end(one, None)
+        else:
+            one.trial.set_user_attr(PAUSED_AT, one.at[place])
+        self.running.remove(one)
+
+    def _end(self, one: _Running, score: float | None) -> None:
+        self.ends.append(End(one.curve, score, len(self.asked), self.trained))
+        self.study.tell(one.trial, score, state=TrialState.PRUNED if score is None else None)
 
 
 def _promoted(study: OrderedStudy, *, new: bool) -> int | None:

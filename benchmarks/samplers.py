@@ -65,14 +65,28 @@ class Measured:
 
 def measure(table: Table, *, seeds: int, samplers: Sequence[SamplerName]) -> Iterator[Measured]:
     for trials in TRIALS:
-        at_random = [replay(table, Policy(), trials=trials, seed=seed) for seed in range(seeds)]
-        wanted = mean(run.best for run in at_random)
-        for slots in (1, trials // 4):
-            for pruner in (NONE, STOPPING):
-                for sampler in samplers:
-                    rule = rules(sampler)[pruner]
-                    runs = [rule.replayed(table, trials=trials, slots=slots, seed=seed) for seed in range(seeds)]
-                    yield Measured.of(runs, wanted, table=table.name, slots=slots, pruner=pruner, sampler=sampler)
+        slots = (1, trials // 4)
+        yield from compared(table, trials=trials, slots=slots, seeds=seeds, pruners=(NONE, STOPPING), samplers=samplers)
+
+
+def compared(
+    table: Table,
+    *,
+    trials: int,
+    slots: Sequence[int],
+    seeds: int,
+    pruners: Sequence[str],
+    samplers: Sequence[SamplerName],
+) -> Iterator[Measured]:
+    """Yield the result of each sampler with each pruner in each number of slots."""
+    at_random = [replay(table, Policy(), trials=trials, seed=seed) for seed in range(seeds)]
+    wanted = mean(run.best for run in at_random)
+    for count in slots:
+        for pruner in pruners:
+            for sampler in samplers:
+                rule = rules(sampler)[pruner]
+                runs = [rule.replayed(table, trials=trials, slots=count, seed=seed) for seed in range(seeds)]
+                yield Measured.of(runs, wanted, table=table.name, slots=count, pruner=pruner, sampler=sampler)
 
 
 def main() -> None:

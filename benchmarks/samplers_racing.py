@@ -15,31 +15,20 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
+from functools import partial
 from itertools import chain
-from statistics import mean
 
 from benchmarks.curves import Table
 from benchmarks.five_knob_tables import read, recorded
-from benchmarks.racing_rules import NONE, RACING, STOPPING, rules
-from benchmarks.replay import Policy, replay
-from benchmarks.samplers import Measured, show
+from benchmarks.racing_rules import NONE, RACING, STOPPING
+from benchmarks.samplers import Measured, compared, show
 from benchmarks.surrogate import surrogate
 from sweep.config.schema import SamplerName
 
 TABLES = ("semeval_quickstart", "banking77_five_knobs")
 SAMPLERS: tuple[SamplerName, ...] = ("random", "tpe")
+PRUNERS = (NONE, RACING, STOPPING)
 POINTS, SLOTS = 1000, (1, 8)
-
-
-def measure(table: Table, *, trials: int, seeds: int) -> Iterator[Measured]:
-    at_random = [replay(table, Policy(), trials=trials, seed=seed) for seed in range(seeds)]
-    wanted = mean(run.best for run in at_random)
-    for slots in SLOTS:
-        for pruner in (NONE, RACING, STOPPING):
-            for sampler in SAMPLERS:
-                rule = rules(sampler)[pruner]
-                runs = [rule.replayed(table, trials=trials, slots=slots, seed=seed) for seed in range(seeds)]
-                yield Measured.of(runs, wanted, table=table.name, slots=slots, pruner=pruner, sampler=sampler)
 
 
 def main() -> None:
@@ -51,8 +40,9 @@ def main() -> None:
 
 
 def _of(table: Table, seeds: int) -> Iterator[Measured]:
-    yield from measure(table, trials=16, seeds=seeds)
-    yield from measure(surrogate(table, points=POINTS), trials=32, seeds=seeds)
+    search = partial(compared, slots=SLOTS, seeds=seeds, pruners=PRUNERS, samplers=SAMPLERS)
+    yield from search(table, trials=16)
+    yield from search(surrogate(table, points=POINTS), trials=32)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from sweep.records.cost import Cost
 from sweep.records.store import Store
 from sweep.records.trial import Completed, Failed, FailureReason, Pruned
 from sweep.report.summary import summary_lines
-from sweep.track.standing import of_records
+from sweep.track.study_progress import of_records
 
 
 def mixed(make: Callable[..., Store]) -> Store:
@@ -44,12 +44,12 @@ def test_all_places_count_alike(make: Callable[..., Store]) -> None:
     assert (progress.completed, progress.pruned, progress.failed, progress.stopped) == (2, 2, 3, 2)
     assert (progress.paused, progress.put_away) == ((9, 10), (11,))
     assert {name: found[f"study/{name}"] for name in counts} == counts
-    standing = of_records(facts.study, facts.trials, 0.0)
-    rows = standing.metrics(0.0)
+    counted = of_records(facts.study, facts.trials, 0.0)
+    rows = counted.metrics(0.0)
     assert {name: rows[f"study/trials_{name}"] for name in ("ended", "completed", "pruned", "failed", "stopped")} == {
         "ended": 7, "completed": 2, "pruned": 2, "failed": 3, "stopped": 2,
     }  # fmt: skip
-    assert str(standing).startswith(
+    assert str(counted).startswith(
         "Trials: 2 completed, 1 diverged, 1 infeasible, 1 out_of_memory, 2 pruned, 2 stopped"
     )
     said = (

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from sweep.data.endings import kind_of
+from sweep.data.file_formats import kind_of
 from sweep.data.stream import RowWindow, Stream, TextFormat, Window, open_stream
 
 ROWS = [{"text": f"row {number}, with a comma", "note": 'a "quote"\nand a break'} for number in range(1, 6)]

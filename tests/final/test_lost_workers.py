@@ -19,7 +19,7 @@ from support.finals import assert_same
 from support.program import final
 from support.program import run as program
 from support.tiny import tiny_bert
-from sweep.data.splits import LockedRows, Rows, Splits
+from sweep.data.splits import Splits
 from sweep.final import local_model
 from sweep.final.watch import Watch
 from sweep.launch import start
@@ -212,16 +212,8 @@ def test_thresholds_are_tuned_on_a_worker_and_all_weights_come_back(run: Run, tm
 
 
 def test_a_training_that_loses_every_worker_is_given_up(
-    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str], opened: list[int]
 ) -> None:
-    opened: list[int] = []
-    usual = LockedRows.open
-
-    def open_(self: LockedRows) -> Rows:
-        opened.append(len(self))
-        return usual(self)
-
-    monkeypatch.setattr(LockedRows, "open", open_)
     options = ("+experiment=quickstart", "adapter=head", "dataset.max_train_samples=24", "dataset.max_eval_samples=16")
     assert run(tmp_path, {"step": tuple(range(1, 99))}, *options) == 2
     assert "one worker after the other was lost in the same training" in capsys.readouterr().err

@@ -24,7 +24,6 @@ from support.program import run as program
 from support.tiny import tiny_bert, tiny_llama
 from sweep.config.schema import Config
 from sweep.config.steps import refit_steps, total_steps
-from sweep.data.splits import LockedRows, Rows
 from sweep.engine import evaluation, trainer
 from sweep.final import finish
 from sweep.model.artifact import load
@@ -87,20 +86,6 @@ def scored(monkeypatch: pytest.MonkeyPatch) -> list[tuple[nn.Module, int]]:
 
     monkeypatch.setattr(trainer, "predict", predict)
     return seen
-
-
-@pytest.fixture
-def opened(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """The number of rows at each opening of the test split."""
-    counts: list[int] = []
-    read = LockedRows.open
-
-    def open_(self: LockedRows) -> Rows:
-        counts.append(len(self))
-        return read(self)
-
-    monkeypatch.setattr(LockedRows, "open", open_)
-    return counts
 
 
 def test_the_refitted_model_is_tested_and_kept(

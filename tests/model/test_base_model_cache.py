@@ -23,7 +23,6 @@ from sweep.model.base_model_cache import BaseModelCache
 from sweep.model.state import trainable_state
 
 Configure = Callable[..., Config]
-QUANTIZED = [name for name, adapter in ADAPTERS.items() if adapter.get("quantization")]
 
 
 def look(

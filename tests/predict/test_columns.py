@@ -1,7 +1,7 @@
 from __future__ import annotations
 
-from sweep.predict.answers import Prediction
 from sweep.predict.columns import Added
+from sweep.predict.predictions import Prediction
 
 
 def test_a_rank_and_a_label_of_one_column_name_are_refused() -> None:

@@ -19,7 +19,7 @@ from sweep.config.schema import Config
 from sweep.engine.memory import PeakMemory
 from sweep.launch.inline import Inline
 from sweep.launch.launcher import Launcher
-from sweep.plan.needs import Needs, built_by, kind
+from sweep.plan.memory_needs import Needs, built_by, kind
 from sweep.plan.plan import Plan, tokenised_by
 from sweep.records.final import Parameters
 from sweep.records.memory import Footprint, MemoryFacts, read_memory, write_memory

@@ -5,8 +5,6 @@ from __future__ import annotations
 
 import os
 import socket
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -288,11 +286,6 @@ def test_the_body_s_own_error_comes_first(make_config, make_trial, train, store,
         train(make_trial(config), tracker.open(make_trial(config)))
         raise ZeroDivisionError
     assert said[-1].startswith("missing: ")
-
-
-def test_the_former_command_names_the_new_one():
-    done = subprocess.run([sys.executable, "-m", "sweep.track.mock", "x"], capture_output=True, text=True, timeout=60)
-    assert done.returncode == 2 and done.stderr.endswith("python -m wandb_mock FOLDER\n")
 
 
 def test_nothing_is_asked_of_no_tracker(make_config):

@@ -88,7 +88,7 @@ def test_a_broken_tracker_costs_one_line_and_never_the_other(
 
 @pytest.mark.parametrize("place", ["start", "open", "log", "close"])
 def test_a_tracker_that_hangs_is_given_up(make_config, make_trial, train, run_dir, said, place, monkeypatch):
-    monkeypatch.setattr("sweep.track.beside._FIRST", 0.05)
+    monkeypatch.setattr("sweep.track.threaded._FIRST", 0.05)
     monkeypatch.setattr("sweep.track.patience.Patience.__init__.__defaults__", (NeverStopped(), 0.05, 0.0, 0.0, 0))
     config = make_config(**own("slow", fails_at=f"hang at {place}"), tags=(), finish_timeout=60.0, max_wait=0.05)
     _, closing = play(config, run_dir, make_trial, train, said)

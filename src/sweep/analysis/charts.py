@@ -9,11 +9,11 @@ from typing import Any, Literal
 from sweep.analysis.calibration import Calibrated, calibrated
 from sweep.analysis.confusion import Confusion, confusion
 from sweep.analysis.facts import Facts, Point
+from sweep.analysis.guessing import guess
 from sweep.analysis.hyperparameters import Hyperparameters as Known
 from sweep.analysis.observations import finite
 from sweep.analysis.out_of_fold import matrices
 from sweep.analysis.pareto import ParetoSet, pareto
-from sweep.analysis.tested import guess
 from sweep.config.measured import MEASURED
 from sweep.config.schema import Scalar
 from sweep.records.trial import Completed, Failed, Pruned, TrialRecord

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 
+from sweep.analysis.guessing import ResampledTest, coded, recorded, resample_test
 from sweep.analysis.predictions import Prediction, read_predictions
-from sweep.analysis.tested import Tested, coded, recorded, weigh
 from sweep.config.loss import LossConfig
 from sweep.config.metrics import proportion
 from sweep.config.schema import Config, Scalar, StudyConfig, Task
@@ -51,7 +51,7 @@ class Facts:
     finals: tuple[FinalRecord, ...]  # `final`, and in a group run those of the other choices
     retrained: tuple[Point, ...]
     predictions: tuple[Prediction, ...]
-    tested: Tested | None = None
+    resampled_test: ResampledTest | None = None
     begun: Mapping[int, tuple[Point, ...]] = field(default_factory=dict)
     used_up: Spent | None = None  # by the searches, as far as that was noted
     put_away: tuple[int, ...] = ()
@@ -83,7 +83,7 @@ class Facts:
 
     @property
     def proportion(self) -> str:
-        """The metric that has an interval."""
+        """Return the metric of the task that is a share of rows."""
         return proportion(self.config.dataset.task)
 
     @property
@@ -202,7 +202,7 @@ def read(store: Store, *, running: bool | None = None) -> Facts:
         finals=tuple(store.finals().values()),
         retrained=_points(final.retrain_evals, _logged(store.final_events())) if final else (),
         predictions=predictions,
-        tested=read_tested(task, final, predictions) if final else None,
+        resampled_test=read_resampled_test(task, final, predictions) if final else None,
         begun={number: _begun(store.events(number)) for number in begun},
         put_away=put_away,
         paused_records=tuple(paused.values()),
@@ -247,7 +247,7 @@ def _begun_trials(store: Store, ended: Mapping[int, object]) -> tuple[int, ...]:
     return tuple(sorted(number for number in numbers if number not in ended))
 
 
-def read_tested(task: Task, final: FinalRecord, predictions: tuple[Prediction, ...]) -> Tested:
+def read_resampled_test(task: Task, final: FinalRecord, predictions: tuple[Prediction, ...]) -> ResampledTest:
     """Read the test result from the predictions if they belong to the record, else from the
     scores."""
     metrics = {name.removeprefix("test/"): value for name, value in final.test.items()}
@@ -267,10 +267,10 @@ def _tested(
     metrics: tuple[tuple[str, float], ...],
     predictions: tuple[Prediction, ...],
     words: bool,
-) -> Tested:
+) -> ResampledTest:
     truth, predicted = (
         coded(task, names, [getattr(row, side) for row in predictions]) for side in ("label", "predicted")
     )
     known = [row.loss for row in predictions if row.loss is not None]
     losses = known if len(known) == len(predictions) else None
-    return weigh(task, truth, predicted, shares, dict(metrics), losses, words=words)
+    return resample_test(task, truth, predicted, shares, dict(metrics), losses, words=words)

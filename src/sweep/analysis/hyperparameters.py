@@ -235,7 +235,7 @@ def _choices(spec: Any, pairs: Sequence[tuple[Scalar, float]]) -> tuple[Choice, 
 
 
 def _distribution(spec: Any, values: Sequence[Scalar]) -> Any:
-    """The searched range, widened to what enqueued trials tried outside it."""
+    """Return the searched range, widened to values of enqueued trials outside it."""
     from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
     spec = spec if isinstance(spec, Mapping) else {}

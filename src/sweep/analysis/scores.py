@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from sweep.analysis.facts import Facts
+from sweep.analysis.guessing import AgainstGuessing, guess
 from sweep.analysis.inference import wilson
-from sweep.analysis.tested import Weighed, guess
 from sweep.analysis.trials import every_metric, shown_metrics
 from sweep.config.objective import Objective
 from sweep.records.final import FinalRecord
@@ -80,7 +80,7 @@ class TestScores:
     gains: tuple[Gains, ...]
     intervals: tuple[Interval, ...]
     guesses: int
-    against_guessing: Weighed | None
+    against_guessing: AgainstGuessing | None
     before: Before | None
 
 
@@ -100,7 +100,7 @@ def scores(facts: Facts) -> TestScores | None:
         lines=known,
         gains=_gains(known, facts.study.objective),
         intervals=intervals(facts, final),
-        guesses=len(facts.tested.guesses) if facts.tested else 0,
+        guesses=len(facts.resampled_test.guesses) if facts.resampled_test else 0,
         against_guessing=against_guessing(facts),
         before=_before(facts, final),
     )
@@ -127,22 +127,21 @@ def lines(facts: Facts, final: FinalRecord) -> tuple[Scores, ...]:
 
 def intervals(facts: Facts, final: FinalRecord) -> tuple[Interval, ...]:
     """Return those of what was searched for, and of the share of right rows."""
-    tested, found = facts.tested, []
+    test, found = facts.resampled_test, []
     for name in dict.fromkeys((facts.metric.removeprefix("eval/"), facts.proportion)):
-        measured, between = final.test.get(f"test/{name}"), tested.interval(name) if tested else None
+        measured, between = final.test.get(f"test/{name}"), test.interval(name) if test else None
         if measured is not None and between is not None:
             by: Literal["wilson", "bootstrap"] = "wilson" if name == facts.proportion else "bootstrap"
             found.append(Interval(name, measured, *between, by))
     return tuple(found)
 
 
-def against_guessing(facts: Facts) -> Weighed | None:
+def against_guessing(facts: Facts) -> AgainstGuessing | None:
     """Return the comparison in what was searched for, or, where no interval of that is known, in
     the share of right rows."""
-    if facts.tested is None:
+    if (test := facts.resampled_test) is None:
         return None
-    sought = facts.metric.removeprefix("eval/")
-    return facts.tested.weighed(sought) or facts.tested.weighed(facts.proportion)
+    return test.against_guessing(facts.metric.removeprefix("eval/")) or test.against_guessing(facts.proportion)
 
 
 def _before(facts: Facts, final: FinalRecord) -> Before | None:

@@ -100,6 +100,6 @@ def _parser() -> argparse.ArgumentParser:
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="print them as JSON")
     form.add_argument(
-        "--overrides", action="store_true", help="print what to type behind `python -m sweep` to train the winner again"
+        "--overrides", action="store_true", help="print what to type after `python -m sweep` to train the winner again"
     )
     return parser

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sweep.analysis.comparison.comparison import SAMPLES, SEED, Comparison, compare
-from sweep.analysis.comparison.contestants import Entry
+from sweep.analysis.comparison.methods import Entry
 from sweep.cli.arguments import whole
 from sweep.errors import Fault, UserError, reported
 from sweep.report.comparison.publish import publish
@@ -34,20 +34,22 @@ def main(argv: Sequence[str] | None = None) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="sweep compare",
-        description="Set finished runs side by side: scores, significance, cost, and where each fails. "
+        description="Compare finished runs: scores, significance, cost, and the rows that each gets wrong. "
         "Nothing is trained, and no test split is read.",
     )
     parser.add_argument("runs", nargs="+", metavar="[NAME=]RUN_DIR",
                         help="run directories; one is enough if it compares methods itself (study.compare_by)")  # fmt: skip
-    parser.add_argument("--out", type=Path, metavar="DIR", help="where to write; by default runs/compare-NAMES")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="folder to write to (default: runs/compare-NAMES)")
     parser.add_argument("--metric", action="append", default=[], metavar="NAME",
-                        help="such as f1_macro, the first one ranks; repeatable; by default the objective and the "
-                        "task's main ones")  # fmt: skip
+                        help="metric to compare, such as f1_macro; repeatable, the first one ranks (default: the objective "
+                        "and the task's main metrics)")  # fmt: skip
     parser.add_argument(
         "--samples", type=whole(100, 1_000_000), default=SAMPLES, help="bootstrap resamples (default %(default)s)"
     )
-    parser.add_argument("--seed", type=whole(0), default=SEED, help="of the bootstrap (default %(default)s)")
-    parser.add_argument("--tracker", choices=_TRACKERS, help="by default that of the first run")
+    parser.add_argument("--seed", type=whole(0), default=SEED, help="seed of the bootstrap (default %(default)s)")
+    parser.add_argument(
+        "--tracker", choices=_TRACKERS, help="tracker of the comparison (default: that of the first run)"
+    )
     return parser
 
 
@@ -69,7 +71,7 @@ def _entry(given: str) -> Entry:
 
 
 def _default_name(comparison: Comparison) -> str:
-    names = "-".join(one.name for one in comparison.contestants)
+    names = "-".join(one.name for one in comparison.methods)
     return "compare-" + re.sub(r"[^\w.]+", "-", names)[:80].strip("-")
 
 

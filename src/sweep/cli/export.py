@@ -44,15 +44,15 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("place", metavar="PLACE", help="a new or empty folder, or OWNER/NAME with --to hub")
     parser.add_argument(
         "--tolerance", type=decimal(0), metavar="X",
-        help="largest difference in logits, above which nothing is left behind; by default 0.0001 of the largest logit, or "
-        "0.01 of it where the study computed in float16, and 0.05 in bfloat16",
+        help="largest difference in logits at which an export is kept (default: 0.0001 of the largest logit, or 0.01 of it "
+        "where the study computed in float16, and 0.05 in bfloat16)",
     )  # fmt: skip
     parser.add_argument("--rows", type=whole(1), default=128, help="validation rows of the check (default %(default)s)")
-    parser.add_argument("--data", metavar="PATH", help="where the data set is now, if it has moved")
-    parser.add_argument("--base", metavar="PATH", help="where the pretrained base is now, if it has moved")
+    parser.add_argument("--data", metavar="PATH", help="present location of the data set, if it has moved")
+    parser.add_argument("--base", metavar="PATH", help="present location of the pretrained base, if it has moved")
     parser.add_argument("--custom-code", action="store_true",
                         help="with merged weights: write a pooling that no class of transformers has as Python code, "
-                        "which it runs with trust_remote_code=True")  # fmt: skip
+                        "which transformers runs with trust_remote_code=True")  # fmt: skip
     group = parser.add_argument_group("with --to hub")
     group.add_argument("--merged", action="store_true", help="upload merged weights instead of the adapter")
     group.add_argument("--public", action="store_true", help="make the repository public; it is private by default")

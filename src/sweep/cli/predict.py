@@ -17,7 +17,7 @@ import pyarrow as pa
 from sweep.cli.arguments import delimiter, encoding, whole
 from sweep.cli.run_dir import add_winner, winner_of
 from sweep.config.schema import DatasetConfig
-from sweep.data.endings import JSON, PARQUET, kind_of
+from sweep.data.file_formats import JSON, PARQUET, kind_of
 from sweep.data.stream import TextFormat, Window
 from sweep.engine.numerics import tell_libraries
 from sweep.errors import Fault, Interrupted, UserError, disk_failure, reported
@@ -235,26 +235,34 @@ def _parser() -> argparse.ArgumentParser:
         help="a file of rows (.csv .tsv .jsonl .json .parquet; text files also with .gz .bz2 .xz .zst behind), or - for texts "
         "on standard input, one a line",
     )  # fmt: skip
-    parser.add_argument("--out", type=Path, metavar="FILE", help="where to write, in the format of its ending; by default CSV "
-                        "on standard output")  # fmt: skip
+    parser.add_argument("--out", type=Path, metavar="FILE", help="file to write, in the format of its ending (default: CSV "
+                        "on standard output)")  # fmt: skip
     columns = parser.add_argument_group("columns")
-    columns.add_argument("--text-column", metavar="NAME", help="of the text; by default that of the study")
-    columns.add_argument("--text-pair-column", metavar="NAME", help="of the second text; by default that of the study")
+    columns.add_argument("--text-column", metavar="NAME", help="column of the text (default: the study's)")
+    columns.add_argument("--text-pair-column", metavar="NAME", help="column of the second text (default: the study's)")
     columns.add_argument("--all", action="store_true", help="add probability_NAME for each label")
     columns.add_argument(
-        "--top", type=whole(1, 65_536), default=0, metavar="K", help="add label_1, probability_1, … of the K likeliest"
+        "--top",
+        type=whole(1, 65_536),
+        default=0,
+        metavar="K",
+        help="add label_1, probability_1, … for the K likeliest labels",
     )
-    columns.add_argument("--prefix", default="", metavar="TEXT", help="before the name of each added column")
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="(default %(default)s)")
+    columns.add_argument("--prefix", default="", metavar="TEXT", help="text before the name of each added column")
+    parser.add_argument(
+        "--device", choices=("auto", "cpu", "cuda"), default="auto", help="device (default: %(default)s)"
+    )
     parser.add_argument("--batch-size", type=whole(1, 65_536), metavar="N",
-                        help="rows in a forward pass; by default that of the study's evaluations")  # fmt: skip
-    parser.add_argument("--base", metavar="PATH", help="where the base model is now, if it has moved")
-    parser.add_argument("--encoding", type=encoding, metavar="NAME", help="of text files; by default that of the study")
-    parser.add_argument("--delimiter", type=delimiter, metavar="CHARACTER", help="of delimited files; by default that of the "
-                        "study, or found in the header")  # fmt: skip
+                        help="rows in a forward pass (default: as in the study's evaluations)")  # fmt: skip
+    parser.add_argument("--base", metavar="PATH", help="present location of the base model, if it has moved")
+    parser.add_argument(
+        "--encoding", type=encoding, metavar="NAME", help="encoding of text files (default: the study's)"
+    )
+    parser.add_argument("--delimiter", type=delimiter, metavar="CHARACTER", help="delimiter of delimited files (default: the "
+                        "study's, or as found in the header)")  # fmt: skip
     parser.add_argument(
         "--quoting", choices=("on", "off"),
-        help="whether fields of delimited files are in double quotes where need be; by default as in the study for files of "
-        "the ending that its own have, and on for others",
+        help="whether double quotes in delimited files enclose fields (default: as in the study if the file has the ending of "
+        "the study's files, otherwise on)",
     )  # fmt: skip
     return parser

@@ -80,6 +80,6 @@ def _parser() -> argparse.ArgumentParser:
     add_run_dir(parser)
     parser.add_argument(
         "--timeout", type=decimal(1, 86_400), default=SECONDS, metavar="SECONDS",
-        help="the most that the server may take (default %(default)s)",
+        help="most seconds that the server may take (default %(default)s)",
     )  # fmt: skip
     return parser

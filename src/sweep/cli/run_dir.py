@@ -21,7 +21,7 @@ def add_winner(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--choice",
         metavar="VALUE",
-        help="of a study that compared methods: the value of study.compare_by, such as lora",
+        help="winner of a study that compared methods: a value of study.compare_by, such as lora",
     )
 
 

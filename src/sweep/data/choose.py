@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from sweep.config.schema import DatasetConfig
 from sweep.data import usable
 from sweep.data.columns import Columns
-from sweep.data.cuts import Cut, cut_off
 from sweep.data.duplicates import without
 from sweep.data.folds import Fold, folds
+from sweep.data.holdout import HoldOut, hold_out
 from sweep.data.select import Indices, at_most, every_nth
 from sweep.errors import Fault, UserError
 
@@ -42,16 +42,16 @@ def choose(config: DatasetConfig, stored: Mapping[str, Columns], labels: Set[str
     """
     steps = {"train": config.train_every_nth, "validation": config.eval_every_nth, "test": config.test_every_nth}
     found = _usable(stored, steps, labels)
-    cuts: list[Cut] = []
+    held_out: list[HoldOut] = []
     if config.validation_split is None and config.folds is None:
-        cuts.append(Cut("validation", "train", config.validation_ratio))
+        held_out.append(HoldOut("validation", "train", config.validation_ratio))
     if config.test_ratio is not None:
-        cuts.append(Cut("test", "validation" if config.folds is None else "train", config.test_ratio))
-    for one in cuts:
-        _cut_off(config, found, one)
-    for one in cuts:
+        held_out.append(HoldOut("test", "validation" if config.folds is None else "train", config.test_ratio))
+    for one in held_out:
+        _hold_out(config, found, one)
+    for one in held_out:
         found.indices[one.role] = found.indices[one.role][:: steps[one.role]]
-    _refuse_empty(config, found, cuts)
+    _refuse_empty(config, found, held_out)
     for role, limit in (("validation", config.max_eval_samples), ("test", config.max_test_samples)):
         if role in found.indices:
             found.indices[role] = at_most(found.indices[role], limit, seed=config.seed, stream=role)
@@ -94,17 +94,17 @@ def _usable(stored: Mapping[str, Columns], steps: Mapping[str, int], labels: Set
     return found
 
 
-def _cut_off(config: DatasetConfig, found: Selection, one: Cut) -> None:
+def _hold_out(config: DatasetConfig, found: Selection, one: HoldOut) -> None:
     columns = found.columns[one.source]
     found.columns[one.role] = columns
-    kept, off, notes = cut_off(config, columns, found.indices[one.source], one)
+    kept, off, notes = hold_out(config, columns, found.indices[one.source], one)
     found.indices[one.source], found.indices[one.role] = kept, off
     found.notes += notes
 
 
-def _refuse_empty(config: DatasetConfig, found: Selection, cuts: Sequence[Cut]) -> None:
-    """Raise UserError for each role without rows, unless they are cut off such a role."""
-    indices, source = found.indices, {one.role: one.source for one in cuts}
+def _refuse_empty(config: DatasetConfig, found: Selection, held_out: Sequence[HoldOut]) -> None:
+    """Raise UserError for each role without rows, unless they are held out of such a role."""
+    indices, source = found.indices, {one.role: one.source for one in held_out}
     empty = [role for role in ROLES if role in indices and not indices[role]]
     empty_roles = [role for role in empty if source.get(role) not in empty]
     if empty_roles:

@@ -12,9 +12,9 @@ from pathlib import Path
 import pyarrow as pa
 
 from sweep.config.schema import DatasetConfig
-from sweep.data.encoding import not_utf8, utf8
-from sweep.data.endings import DELIMITERS, Kind, read_bytes
+from sweep.data.file_formats import DELIMITERS, Kind, read_bytes
 from sweep.data.raw import Raw, listed
+from sweep.data.text_encoding import not_utf8, utf8
 from sweep.errors import UserError, first_line
 
 ONE_BLOCK = 2**31 - 1

@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from sweep.config.schema import DatasetConfig
 from sweep.data.delimited import read_delimited
-from sweep.data.endings import DELIMITERS, JSON, KNOWN, Kind, kind_of, read_bytes, reason_unread
+from sweep.data.file_formats import DELIMITERS, JSON, KNOWN, Kind, kind_of, read_bytes, reason_unread
 from sweep.data.json_rows import read_json
 from sweep.data.nested import dotted_names, held_by, pick
 from sweep.data.raw import OF_TEXT, Raw, concatenated, joined, listed

@@ -15,8 +15,8 @@ from typing import Any
 import pyarrow as pa
 
 from sweep.config.schema import DatasetConfig
-from sweep.data.encoding import not_utf8, utf8
 from sweep.data.raw import OF_TEXT, Raw
+from sweep.data.text_encoding import not_utf8, utf8
 from sweep.errors import first_line, shortened
 
 Row = dict[str, Any]

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from sweep.config.schema import DatasetConfig
-from sweep.data.endings import kind_of
+from sweep.data.file_formats import kind_of
 from sweep.data.files import read_from_folder, read_only_file
 from sweep.data.raw import OF_HUB, Raw, Source
 from sweep.data.saved import is_saved, is_saved_split, open_saved

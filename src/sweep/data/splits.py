@@ -17,9 +17,9 @@ from sweep.data.columns import (
     read_columns,
     wanted,
 )
-from sweep.data.divided import division, division_notes
+from sweep.data.division import division, division_notes
 from sweep.data.duplicates import added, advice, brief, count_duplicates
-from sweep.data.encode import Encoder, encoder, look_alikes, unknown_labels
+from sweep.data.label_encoder import Encoder, encoder, look_alikes, unknown_labels
 from sweep.data.labels import Label, LabelSpace, applying
 from sweep.data.raw import Raw, Source, idle, listed
 from sweep.data.select import Indices

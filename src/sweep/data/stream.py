@@ -16,10 +16,10 @@ from typing import Any, Protocol
 import pyarrow as pa
 
 from sweep.data.delimited import cells, delimiter_of
-from sweep.data.encoding import MARK, encoding_of, undecodable
-from sweep.data.endings import DELIMITERS, JSON, Kind, open_bytes
+from sweep.data.file_formats import DELIMITERS, JSON, Kind, open_bytes
 from sweep.data.json_rows import Row, field_of, objects
 from sweep.data.nested import dotted_names, pick
+from sweep.data.text_encoding import MARK, encoding_of, undecodable
 
 HEAVY = 2**24  # characters or bytes, beyond which a window takes no further row
 _HEAD = 2**16  # bytes by which encoding and delimiter are found

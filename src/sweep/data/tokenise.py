@@ -11,10 +11,10 @@ from weakref import WeakKeyDictionary
 
 import pyarrow as pa
 
-from sweep.data.definition import definition
 from sweep.data.labels import LabelSpace
 from sweep.data.splits import Rows, Splits
 from sweep.data.token_limit import token_limit
+from sweep.data.tokenizer_fingerprint import tokenizer_fingerprint
 from sweep.errors import naming
 from sweep.provenance import Fingerprint
 from sweep.records import cache_files
@@ -156,4 +156,9 @@ def _fingerprint(rows: Rows, tokenizer: Tokenizer, limit: int, labels: LabelSpac
         digest.add("prompt").add(prompt.template).add(repr(prompt.start))
     elif padded_in_full(tokenizer):
         digest.add("padded").add(repr((tokenizer.pad_token_id, tokenizer.padding_side)))
-    return digest.add(tokenizer.truncation_side).add(repr(tokenizer.model_input_names)).add(definition(tokenizer)).hex()
+    return (
+        digest.add(tokenizer.truncation_side)
+        .add(repr(tokenizer.model_input_names))
+        .add(tokenizer_fingerprint(tokenizer))
+        .hex()
+    )

@@ -17,7 +17,7 @@ from sweep.data.splits import Rows
 from sweep.data.tokenise import padded_in_full
 from sweep.engine.metrics import Scores
 from sweep.model import manifest as manifests
-from sweep.model import standard
+from sweep.model import pooling_marks
 from sweep.model.architecture import body
 from sweep.model.card import POOLED, VECTORS
 from sweep.model.manifest import Manifest
@@ -121,7 +121,7 @@ def _write_code(model: PreTrainedModel, folder: Path, kind: PoolingKind) -> None
     """Write the class, and name it in the config. The model type is one that transformers does not
     have: it would load its own class otherwise, without the pooling and without a word."""
     config, name = type(model.config).__name__, type(model).__name__
-    trunk, kind_of = model.get_submodule(body(model)), standard.marked_type(model.config.model_type, kind)
+    trunk, kind_of = model.get_submodule(body(model)), pooling_marks.marked_type(model.config.model_type, kind)
     generic, headless = isinstance(model, GenericForSequenceClassification), type(trunk).__name__
     gone = isinstance(getattr(trunk, "pooler", None), nn.Identity)
     source = _SOURCE.substitute(

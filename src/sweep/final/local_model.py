@@ -74,7 +74,7 @@ class Saving:
 
 
 class Listener(Protocol):
-    """Hears of a training while it runs."""
+    """The study's answers to the events of a training."""
 
     def step(self, step: Step) -> Verdict: ...
 

@@ -84,7 +84,7 @@ def _drawn(digest: Fingerprint, taken: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class _Due:
-    """A repeat to train, the `index`-th `of` several."""
+    """A training of one trial with one fresh seed: number `index` of `of`."""
 
     plan: TrialPlan
     index: int

@@ -5,7 +5,7 @@ sweep_model.json   the base, the labels and what was trained
 config.json        transformers' config, labels included; with `model.pooling` one that
                    transformers refuses
 architecture.json  with `model.pooling`: the config that transformers takes
-                   (`sweep.model.standard`)
+                   (`sweep.model.pooling_marks`)
 adapter_*          an adapter, in PEFT's format, with the head
 head.safetensors   the head, where it alone was trained
 model.safetensors  every weight, where all were trained; with `model.pooling`
@@ -47,7 +47,7 @@ from sweep.data.tokenise import padded_in_full
 from sweep.errors import UserError, naming
 from sweep.model import base as bases
 from sweep.model import manifest as manifests
-from sweep.model import standard
+from sweep.model import pooling_marks
 from sweep.model.account import trained_head, unwrapped, without_words
 from sweep.model.adapter import head_only
 from sweep.model.architecture import language_head
@@ -134,7 +134,7 @@ def load(
     else:
         model = with_trained(load_base(manifest, folder, place, base), manifest, folder)
     if manifest.base.pooling is not None:
-        standard.mark(unwrapped(model), manifest.base.pooling)
+        pooling_marks.mark(unwrapped(model), manifest.base.pooling)
     tokenizer = load_tokenizer(manifest, folder)
     if manifest.prompt is not None:
         prompt = bind(manifest.prompt, manifest.labels, tokenizer, max_length=manifest.max_length)
@@ -161,7 +161,7 @@ def temperature(folder: Path | str) -> float | None:
 def _save_weights(model: nn.Module, manifest: Manifest, folder: Path) -> None:
     """Write the weights, with the config of transformers beside them."""
     inner, adapted, pooling = unwrapped(model), without_words(model), manifest.base.pooling
-    (folder / standard.ARCHITECTURE).unlink(missing_ok=True)
+    (folder / pooling_marks.ARCHITECTURE).unlink(missing_ok=True)
     if isinstance(adapted, PeftModel):
         vars(adapted)["create_or_update_model_card"] = _no_card
         adapted.save_pretrained(str(folder), save_embedding_layers=False)
@@ -170,9 +170,9 @@ def _save_weights(model: nn.Module, manifest: Manifest, folder: Path) -> None:
         save_file(trainable_state(model), folder / HEAD, metadata={"format": "pt"})
     if manifest.trained == "everything":
         with quiet():
-            inner.save_pretrained(folder, variant=standard.variant(pooling) if pooling else None)
+            inner.save_pretrained(folder, variant=pooling_marks.variant(pooling) if pooling else None)
     if pooling:
-        standard.save_configs(plain_config(inner), inner, pooling, folder)
+        pooling_marks.save_configs(plain_config(inner), inner, pooling, folder)
     elif manifest.trained != "everything":
         plain_config(inner).save_pretrained(folder)
 
@@ -189,7 +189,7 @@ def _for_other_machines(file: Path, manifest: Manifest) -> None:
     settings = json.loads(file.read_text())
     settings |= {"base_model_name_or_path": manifests.base_name(manifest.base), "revision": manifest.base.revision}
     if manifest.base.pooling is not None:
-        settings["peft_type"] = standard.marked_adapter(settings["peft_type"], manifest.base.pooling)
+        settings["peft_type"] = pooling_marks.marked_adapter(settings["peft_type"], manifest.base.pooling)
     file.write_text(json.dumps(settings, indent=2, sort_keys=True) + "\n")
 
 
@@ -222,7 +222,7 @@ def _configured(config: Config, labels: LabelSpace) -> tuple[float, ...] | None:
 def load_tokenizer(manifest: Manifest, folder: Path) -> PreTrainedTokenizerBase:
     """Return the tokenizer of a saved model, which truncates as the rows of the study were."""
     trusted = manifest.base.trust_remote_code
-    config = standard.read_config(folder, trust_remote_code=trusted) if manifest.base.pooling else None
+    config = pooling_marks.read_config(folder, trust_remote_code=trusted) if manifest.base.pooling else None
     found = AutoTokenizer.from_pretrained(folder, config=config, trust_remote_code=trusted)
     return _cutting_at(manifest.max_length, found)
 
@@ -238,7 +238,7 @@ def _cutting_at(longest: int, tokenizer: PreTrainedTokenizerBase) -> PreTrainedT
 def load_full(manifest: Manifest, folder: Path, device: Device) -> PreTrainedModel:
     """Return a saved model whose weights were all trained."""
     pooling, trusted = manifest.base.pooling, manifest.base.trust_remote_code
-    marked = pooling is not None and (folder / standard.ARCHITECTURE).is_file()
+    marked = pooling is not None and (folder / pooling_marks.ARCHITECTURE).is_file()
     with quiet():
         model: PreTrainedModel = bases.auto_class(causal=manifest.prompt is not None).from_pretrained(
             folder,
@@ -246,8 +246,8 @@ def load_full(manifest: Manifest, folder: Path, device: Device) -> PreTrainedMod
             device_map={"": device},
             trust_remote_code=trusted,
             use_safetensors=True,
-            config=standard.read_config(folder, trust_remote_code=trusted),
-            variant=standard.variant(pooling) if pooling and marked else None,
+            config=pooling_marks.read_config(folder, trust_remote_code=trusted),
+            variant=pooling_marks.variant(pooling) if pooling and marked else None,
             **bases.attention(manifest.base),
         )
         install(model, pooling)
@@ -286,7 +286,9 @@ def _reached(base: ModelConfig) -> Checkpoint:
 def _adapter_config(folder: Path) -> PeftConfig:
     """Return PEFT's config, under the type that PEFT knows."""
     settings = json.loads((folder / ADAPTER_CONFIG).read_text())
-    found: PeftConfig = get_peft_config({**settings, "peft_type": standard.unmarked_adapter(settings["peft_type"])})
+    found: PeftConfig = get_peft_config(
+        {**settings, "peft_type": pooling_marks.unmarked_adapter(settings["peft_type"])}
+    )
     return found
 
 
@@ -294,7 +296,7 @@ def _at(base: ModelConfig, folder: Path, moved: str | None) -> ModelConfig:
     """Return the present source of the base. The folder of a random base holds the whole
     architecture, already shrunk."""
     if base.init == "random":
-        here = {"config": str(standard.config_file(folder)), "shrink": ShrinkConfig(), "tokenizer": str(folder)}
+        here = {"config": str(pooling_marks.config_file(folder)), "shrink": ShrinkConfig(), "tokenizer": str(folder)}
         return base.model_copy(update=here)
     return base if moved is None else base.model_copy(update={"path": moved, "revision": None})
 

@@ -8,11 +8,10 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
 PAD, BOS, EOS = "<pad>", "<bos>", "<eos>"
-SIZE = 256 + 3
 
 
 def byte_tokenizer() -> PreTrainedTokenizerFast:
-    """Return a tokenizer of `SIZE` tokens: pad, begin, end, and the bytes in order. A text starts
+    """Return a tokenizer of 259 tokens: pad, begin, end, and the bytes in order. A text starts
     with `BOS`; a pair has `EOS` between its texts."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
     from transformers import PreTrainedTokenizerFast

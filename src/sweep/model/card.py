@@ -18,7 +18,7 @@ from sweep.config.schema import Config, ModelConfig
 from sweep.data.example import batch, texts
 from sweep.data.template import label_words
 from sweep.errors import UserError
-from sweep.model import markdown, standard
+from sweep.model import markdown, pooling_marks
 from sweep.model.base import auto_class
 from sweep.model.manifest import Manifest
 from sweep.model.paths import resolve
@@ -180,11 +180,11 @@ def _values(config: Config, manifest: Manifest, padding: str) -> dict[str, Any]:
         "asked": batch(paired=config.dataset.text_pair_column is not None, padding=padding),
         "local_base": Path(base.path).is_absolute() and base.init == "pretrained" and manifest.trained != "everything",
         "auto_class": auto_class(causal=manifest.prompt is not None).__name__,
-        "architecture": standard.ARCHITECTURE,
+        "architecture": pooling_marks.ARCHITECTURE,
         "pooled": POOLED[kind] if kind else "",
         "vector": VECTORS[kind] if kind else "",
-        "variant": standard.variant(kind) if kind else "",
-        "suffix": standard.marked_type("", kind) if kind else "",
+        "variant": pooling_marks.variant(kind) if kind else "",
+        "suffix": pooling_marks.marked_type("", kind) if kind else "",
     }
 
 

@@ -13,7 +13,7 @@ _READ_AT_IT = frozenset(("bart", "bigbird_pegasus", "led", "mbart", "mt5", "mvp"
 
 
 def end_mark(config: PreTrainedConfig) -> int | None:
-    """The id that the head looks for; None where it looks for none."""
+    """Return the id that the head looks for; None if it looks for none."""
     mark = config.eos_token_id if config.model_type in _READ_AT_IT else None
     return mark[0] if isinstance(mark, list) else mark
 

@@ -75,7 +75,8 @@ def _file(found: Checkpoint, name: str) -> Path:
 
 @lru_cache(maxsize=32)
 def _name(file: Path, _changed: int) -> str:
-    """The reader's versions count: a later one may unpack other numbers."""
+    """Return the name of the converted file. It depends on the versions of the reader, since a
+    later one may unpack other numbers."""
     digest = Fingerprint().add_file(file)
     return digest.add(version("transformers")).add(version("gguf")).hex()
 
@@ -99,7 +100,8 @@ def _checksums(folder: Path) -> dict[str, str]:
 
 
 def _convert(file: Path, folder: Path) -> None:
-    """Appears whole or not at all: several processes may share the cache."""
+    """Write the converted model to a folder, which appears as a whole or not at all: several
+    processes may share the cache."""
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
     folder.parent.mkdir(parents=True, exist_ok=True)

@@ -195,7 +195,7 @@ BY_KIND: Mapping[PoolingKind, Pool] = {
 
 @dataclass(frozen=True, slots=True)
 class Pooling:
-    """The hook, to be registered with keyword arguments."""
+    """The forward hook that pools, to be registered with keyword arguments."""
 
     kind: PoolingKind
 

@@ -33,7 +33,8 @@ def download(checkpoint: Checkpoint) -> Checkpoint:
 
 @lru_cache(maxsize=32)
 def _fetched(name: str, commit: str | None) -> str:
-    """Asks the hub once a process: a commit does not change."""
+    """Return the folder of a model of the hub. The hub is asked once a process, since a commit
+    does not change."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HTTPError as NetworkError  # type: ignore[attr-defined]
 

@@ -77,7 +77,7 @@ class WordScorer(nn.Module):
         return torch.cat(parts).view(labels, rows).T
 
     def _score(self, prompts: Tensor, lengths: Tensor, labels: Tensor) -> Tensor:
-        """The score of one label for each prompt, of shape (prompts,)."""
+        """Return the score of one label for each prompt, (prompts,)."""
         counts = self.counts[labels]
         longest = int(counts.max())
         words, place = self.words[labels, :longest], torch.arange(longest, device=prompts.device)
@@ -107,6 +107,6 @@ class WordScorer(nn.Module):
 
 
 def _flush_left(ids: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-    """The tokens of each row moved to its beginning, and how many there are."""
+    """Return the tokens of each row, moved to its beginning, and their number."""
     order = mask.argsort(dim=1, descending=True, stable=True)
     return ids.gather(1, order), mask.sum(1)

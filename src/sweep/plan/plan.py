@@ -24,7 +24,7 @@ from sweep.plan.data import label_metric_faults, label_word_faults, load_data, o
 from sweep.plan.experiment import Experiment, settled
 from sweep.plan.length_checks import length_faults
 from sweep.plan.lengths import TrialLengths
-from sweep.plan.needs import Needs
+from sweep.plan.memory_needs import Needs
 from sweep.plan.notes import not_searched, notes
 from sweep.plan.scored_labels import fold_notes, undefined_faults
 from sweep.plan.space import corner_configs, fixed_values, load_space, searching

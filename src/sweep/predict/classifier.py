@@ -17,7 +17,7 @@ from sweep.engine.loss import wide
 from sweep.engine.metrics import Scores
 from sweep.engine.temperature import scaled
 from sweep.errors import UserError, first_line
-from sweep.predict.answers import Prediction, predictions
+from sweep.predict.predictions import Prediction, predictions
 from sweep.predict.tokens import Reader, Tokens
 
 BATCH_SIZE = 32  # rows in a forward pass, where nothing says how many

@@ -13,7 +13,7 @@ from sweep.data.raw import listed
 from sweep.errors import Fault
 
 if TYPE_CHECKING:
-    from sweep.predict.answers import Prediction
+    from sweep.predict.predictions import Prediction
 
 LABEL, PROBABILITY = "label", "probability"
 

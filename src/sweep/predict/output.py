@@ -16,7 +16,7 @@ from typing import IO, Any, Protocol, TextIO, cast
 
 import pyarrow as pa
 
-from sweep.data.endings import DELIMITERS, JSON, KNOWN, OPENERS, PARQUET, Kind, kind_of
+from sweep.data.file_formats import DELIMITERS, JSON, KNOWN, OPENERS, PARQUET, Kind, kind_of
 from sweep.data.labels import joined
 from sweep.data.raw import listed
 from sweep.data.stream import TableWindow, Window

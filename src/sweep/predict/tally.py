@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from sweep.data.raw import listed
 
 if TYPE_CHECKING:
-    from sweep.predict.answers import Prediction
+    from sweep.predict.predictions import Prediction
 
 _NAMED = 5  # rows that a note names
 

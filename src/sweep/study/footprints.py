@@ -16,7 +16,7 @@ from sweep.engine import memory
 from sweep.engine.host_memory import host_limit
 from sweep.errors import UserError
 from sweep.launch.workspace import Workspace
-from sweep.plan.needs import built_by, kind
+from sweep.plan.memory_needs import built_by, kind
 from sweep.records.final import Parameters
 from sweep.records.memory import Footprint, MemoryFacts
 from sweep.records.trial import Completed, Outcome, TrialPlan, Verdict

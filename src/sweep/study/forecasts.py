@@ -23,7 +23,7 @@ from sweep.errors import UserError
 from sweep.model.architecture import read_config
 from sweep.model.preflight import preflight
 from sweep.model.source import find
-from sweep.plan.needs import built_by, kind
+from sweep.plan.memory_needs import built_by, kind
 from sweep.plan.plan import Plan, tokenised_by
 from sweep.records.final import Parameters
 from sweep.records.memory import Footprint, MemoryFacts, read_memory, write_memory

@@ -35,7 +35,7 @@ from sweep.model.preflight import preflight
 from sweep.model.rows import Looked
 from sweep.model.rows import look as look_at
 from sweep.model.source import idle
-from sweep.plan.needs import Needs, built_by
+from sweep.plan.memory_needs import Needs, built_by
 from sweep.plan.plan import Plan, tokenised_by
 from sweep.plan.stop_notes import stop_line
 from sweep.records.final import Parameters

@@ -12,7 +12,6 @@ from sweep.errors import UserError
 from sweep.records.store import Store
 from sweep.track.addresses import WANDB
 from sweep.track.arrivals import Arrivals, compare
-from sweep.track.beside import BesideTracker
 from sweep.track.credentials import Client, read_client
 from sweep.track.environment import resolved, without_effect
 from sweep.track.faults import tracker_faults
@@ -21,6 +20,7 @@ from sweep.track.null import NullTracker
 from sweep.track.patience import NeverStopped, Patience, Stop
 from sweep.track.plugin import load, settings
 from sweep.track.several import SeveralTrackers
+from sweep.track.threaded import ThreadedTracker
 from sweep.track.tracker import Say, Tracker
 
 
@@ -127,7 +127,7 @@ def _open_plugin(config: Config, run_dir: Path, *, say: Say, stop: Stop | None) 
     plugin = load(tracker)
     own = settings(tracker, plugin)
     patience = Patience(tracker.max_wait, stop or NeverStopped())
-    return BesideTracker(
+    return ThreadedTracker(
         tracker.name, lambda: plugin(config, run_dir, settings=own, say=say), say=say, patience=patience
     )  # fmt: skip
 

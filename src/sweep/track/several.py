@@ -80,7 +80,7 @@ class SeveralTrackers:
     def attempt(self, index: int, action: Callable[[Tracker], T], fallback: T) -> T:
         try:
             return action(self.trackers[index])
-        except Exception as error:  # see `BesideTracker`
+        except Exception as error:  # see `ThreadedTracker`
             self.trackers[index] = NullTracker()
             name = self._labels[index] or "a tracker"
             self._say(f"{name} failed ({scrub(first_line(error))}), and gets nothing more.")

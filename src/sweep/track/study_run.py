@@ -15,7 +15,7 @@ from sweep.records.spent import read_spent
 from sweep.records.store import Store
 from sweep.records.trial import Failed, Step, TrialPlan, TrialRecord
 from sweep.track.alerts import Alerts
-from sweep.track.standing import DEVICE_HOURS, Standing, of_records
+from sweep.track.study_progress import DEVICE_HOURS, StudyProgress, of_records
 from sweep.track.tracker import Alert, Ending, JobType, Run, StoppedRun, Tracker, go_on_with_study, send_alert
 
 # Seconds between two rows: a sixtieth of the time so far, within these limits.
@@ -24,7 +24,7 @@ _SHORTEST, _LONGEST, _SHARE = 1.0, 30.0, 1 / 60
 
 @dataclass(slots=True)
 class StudyRun:
-    """Logs the state of the study (`Standing`) while it runs, and sends alerts.
+    """Logs the state of the study (`StudyProgress`) while it runs, and sends alerts.
 
     It is opened before the first training. Each row is kept in the run directory first, so that a
     run whose process was killed goes on without a row lost or doubled. A disk that takes no row
@@ -39,7 +39,7 @@ class StudyRun:
     tokens: Callable[[Config], float | None] = lambda _: None
     clock: Callable[[], float] = time.monotonic
     _run: Run | None = None
-    _standing: Standing = field(init=False)
+    _progress: StudyProgress = field(init=False)
     _alerts: Alerts = field(init=False)
     _began: float = 0.0
     _first: int = 0  # the second of the study at which this process began
@@ -47,7 +47,7 @@ class StudyRun:
     _written: float = 0.0  # the time of the last row, by `clock`
 
     def __post_init__(self) -> None:
-        self._standing = Standing(self.config.study)
+        self._progress = StudyProgress(self.config.study)
         self._alerts = Alerts(self.config.study, self._send, self.clock)
 
     @property
@@ -61,11 +61,11 @@ class StudyRun:
         rows = [row for row in mended_rows(self.store.study_dir) if isinstance(row, Step)]
         self._last = rows[-1].step if rows else -1
         self._first = self._last + 1
-        trials, before = self.store.trials(), self._standing
+        trials, before = self.store.trials(), self._progress
         spent = [sum(trial.outcome.cost.seconds for trial in trials)]
         spent += [noted.device_seconds] if (noted := read_spent(self.store.root)) else []
         spent += [3600 * row.metrics.get(DEVICE_HOURS, 0.0) for row in rows]
-        self._standing = replace(
+        self._progress = replace(
             of_records(self.config.study, trials, max(spent)), waiting=before.waiting, paused=before.paused
         )
         stopped = StoppedRun(JobType.STUDY, self.store.study_address(), rows)
@@ -80,29 +80,29 @@ class StudyRun:
         split."""
         self.open()
         rows = self.rows if rows is None else rows
-        self._standing.begin(plan, job_type, rows=rows, tokens=self.tokens(plan.config))
+        self._progress.begin(plan, job_type, rows=rows, tokens=self.tokens(plan.config))
         self._write_if_due()
 
     def step(self, plan: TrialPlan, step: Step, job_type: JobType = JobType.TRIAL) -> None:
         """Note how far a training is."""
-        self._standing.step(plan, job_type, step)
+        self._progress.step(plan, job_type, step)
         self._write_if_due()
 
     def over(self, plan: TrialPlan, job_type: JobType = JobType.TRIAL, *, seconds: float = 0.0) -> None:
         """Note a training that has ended or was put away, after so many `seconds` in all."""
-        self._standing.over(plan, job_type, seconds=seconds)
+        self._progress.over(plan, job_type, seconds=seconds)
         self._write_if_due()
 
     def stopped(self, *, waiting: int, paused: int) -> None:
         """Note how many trials are put away until they go on, and how many are paused until they
         are promoted."""
-        self._standing.waiting, self._standing.paused = waiting, paused
+        self._progress.waiting, self._progress.paused = waiting, paused
 
     def ended(self, record: TrialRecord) -> None:
         """Note the record of a trial that has ended."""
         if self._run is None:  # `open` counts it
             return
-        if self._standing.ended(record):
+        if self._progress.ended(record):
             self._alerts.best(record)
         if isinstance(record.outcome, Failed):
             self._alerts.failed(record.number, record.outcome)
@@ -114,7 +114,7 @@ class StudyRun:
             return
         now = self.clock()
         second = max(self._last + 1, self._first + int(now - self._began))
-        metrics = self._standing.metrics(now - self._written)
+        metrics = self._progress.metrics(now - self._written)
         self._written = now
         if self._keep(Step(second, 0, 0.0, metrics)):
             self._run.log(second, metrics)
@@ -123,7 +123,7 @@ class StudyRun:
         """End the run with the results of the study."""
         self.open()
         self.write()
-        self._alerts.ended(" ".join([str(self._standing), *self._tested(ending)]))
+        self._alerts.ended(" ".join([str(self._progress), *self._tested(ending)]))
         self._end(ending)
 
     def fail(self, message: str) -> None:
@@ -131,7 +131,7 @@ class StudyRun:
         study."""
         if self._run is not None:
             self.write()
-            self._alerts.ended(f"{message}. {self._standing}", error=True)
+            self._alerts.ended(f"{message}. {self._progress}", error=True)
             self._end(Ending("failed", summary={"failure": message}))
 
     def _end(self, ending: Ending) -> None:

@@ -8,8 +8,8 @@ from dataclasses import replace
 import pytest
 
 from sweep.analysis.comparison.comparison import Comparison, compare
-from sweep.analysis.comparison.contestants import Entry
 from sweep.analysis.comparison.findings import findings
+from sweep.analysis.comparison.methods import Entry
 from sweep.records.store import Store
 
 from .conftest import answers, settings

@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from sweep.analysis.comparison.comparison import compare
-from sweep.analysis.comparison.contestants import Entry
+from sweep.analysis.comparison.methods import Entry
 from sweep.analysis.comparison.scores import overview
 from sweep.config.schema import Config
 from sweep.errors import UserError

@@ -12,7 +12,7 @@ import pytest
 from sklearn.metrics import accuracy_score, f1_score
 
 from sweep.analysis.comparison.comparison import Comparison, compare
-from sweep.analysis.comparison.contestants import Entry
+from sweep.analysis.comparison.methods import Entry
 from sweep.config import adapter as adapters
 from sweep.config.schema import Config, DatasetConfig, ModelConfig, StudyConfig, TrackerConfig
 from sweep.records.final import FinalRecord, Parameters

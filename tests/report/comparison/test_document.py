@@ -8,8 +8,8 @@ import pytest
 
 from sweep.analysis.comparison.charts import charts
 from sweep.analysis.comparison.comparison import compare
-from sweep.analysis.comparison.contestants import Entry
 from sweep.analysis.comparison.failures import failures
+from sweep.analysis.comparison.methods import Entry
 from sweep.analysis.comparison.plain import plain
 from sweep.analysis.facts import read
 from sweep.config.published import PublishedConfig, PublishedTraining, PublishedTrial
@@ -105,10 +105,10 @@ def test_costs_count_the_search_and_say_where_devices_differ(three):
 
 
 def test_the_cost_of_a_search_has_that_of_its_paused_trials(three):
-    before = {one.name: one.search.seconds for one in compare(three, samples=100).contestants}
+    before = {one.name: one.search.seconds for one in compare(three, samples=100).methods}
     waiting = completed(7, [0.5], [1.0], {})
     Store(three[0].root).write_pause(replace(waiting, outcome=Pruned((), Cost(seconds=5.0))))
-    after = compare(three, samples=100).contestants
+    after = compare(three, samples=100).methods
     gained = [one.search.seconds - before[one.name] for one in after]
     assert sorted(gained) == [0.0, 0.0, 5.0] and all(len(one.trials) == 2 for one in after)
 
@@ -258,7 +258,7 @@ def test_a_refit_of_some_is_a_caveat_and_of_any_is_reported(make):
     rewrite(first, refit=refit)
     comparison = compare([first, second], samples=100)
     text = document(comparison, ())
-    name = comparison.contestants[0].name
+    name = comparison.methods[0].name
     assert f"Only {name} was trained on validation rows too before the test (study.refit), which favours it." in text
     assert f"`test/…` of {name} is of the model refitted on train and validation rows together" in text
     assert "run-refit" in text.split("## Where", 1)[1]

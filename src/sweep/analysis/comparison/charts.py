@@ -1,4 +1,5 @@
-"""The numbers of a comparison's figures. A method is named by its place among the contestants."""
+"""The numbers of a comparison's figures. A method is named by its index in
+`Comparison.methods`."""
 
 from __future__ import annotations
 
@@ -8,8 +9,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from sweep.analysis.comparison.comparison import Comparison
-from sweep.analysis.comparison.contestants import Contestant
 from sweep.analysis.comparison.costs import COSTS
+from sweep.analysis.comparison.methods import ComparedMethod
 
 Pace = Literal["epoch", "step"]
 
@@ -74,9 +75,9 @@ class Charts:
 
 def charts(comparison: Comparison) -> Charts:
     """Return the numbers of every figure."""
-    places = [comparison.contestants.index(one) for one in comparison.ranked]
+    places = [comparison.methods.index(one) for one in comparison.ranked]
     return Charts(
-        names=tuple(one.name for one in comparison.contestants),
+        names=tuple(one.name for one in comparison.methods),
         main=comparison.main,
         scores={name: tuple(_bar(comparison, place, name) for place in places) for name in comparison.metrics},
         curves=_curves(comparison),
@@ -85,7 +86,7 @@ def charts(comparison: Comparison) -> Charts:
 
 
 def _bar(comparison: Comparison, place: int, metric: str) -> Bar:
-    one = comparison.contestants[place]
+    one = comparison.methods[place]
     return Bar(place, comparison.resampled.seen[one.name][metric], *comparison.interval(one, metric))
 
 
@@ -100,7 +101,7 @@ def _curves(comparison: Comparison) -> tuple[Curves, ...]:
 
 def _series(comparison: Comparison, metric: str, by: Pace) -> tuple[Series, ...]:
     pick, found = min if comparison.objective.lower(metric) else max, []
-    for place, one in enumerate(comparison.contestants):
+    for place, one in enumerate(comparison.methods):
         points = tuple(
             (float(getattr(point, by)), point.metrics[metric])
             for point in one.final.retrain_evals
@@ -113,15 +114,15 @@ def _series(comparison: Comparison, metric: str, by: Pace) -> tuple[Series, ...]
 
 def _paces(comparison: Comparison) -> set[int]:
     """Return the numbers of steps that an epoch has."""
-    points = (point for one in comparison.contestants for point in one.final.retrain_evals[-1:])
+    points = (point for one in comparison.methods for point in one.final.retrain_evals[-1:])
     return {round(point.step / point.epoch) for point in points if point.epoch > 0}
 
 
-def _pareto(comparison: Comparison, cost: str, of: Callable[[Contestant], float]) -> Pareto:
-    costs = [of(one) for one in comparison.contestants]
+def _pareto(comparison: Comparison, cost: str, of: Callable[[ComparedMethod], float]) -> Pareto:
+    costs = [of(one) for one in comparison.methods]
     kept = comparison.front(costs)
     spots = tuple(
         Spot(_bar(comparison, place, comparison.main), price, one.name in kept)
-        for place, (one, price) in enumerate(zip(comparison.contestants, costs, strict=True))
+        for place, (one, price) in enumerate(zip(comparison.methods, costs, strict=True))
     )
     return Pareto(cost, tuple(sorted((spot.cost, spot.score.value) for spot in spots if spot.kept)), spots)

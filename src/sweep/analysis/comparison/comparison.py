@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import combinations
 
 from sweep.analysis.comparison.bootstrap import Difference, Resampled, resample
-from sweep.analysis.comparison.contestants import Contestant, Entry, read_contestants
+from sweep.analysis.comparison.methods import ComparedMethod, Entry, read_methods
 from sweep.analysis.comparison.outcomes import Outcomes, read_outcomes
 from sweep.analysis.comparison.pareto import front
 from sweep.analysis.comparison.sameness import differences
@@ -46,7 +46,7 @@ class Comparison:
     """`metrics` are short names, the main one first. The loss and metrics of the user's own are
     not among them: they cannot be computed from labels alone, and have no test."""
 
-    contestants: tuple[Contestant, ...]
+    methods: tuple[ComparedMethod, ...]
     metrics: tuple[str, ...]
     outcomes: Outcomes
     resampled: Resampled
@@ -60,7 +60,7 @@ class Comparison:
 
     @property
     def objective(self) -> Objective:
-        return self.contestants[0].lock.config.study.objective
+        return self.methods[0].lock.config.study.objective
 
     @property
     def main(self) -> str:
@@ -71,26 +71,26 @@ class Comparison:
         return proportion(self.task)
 
     @property
-    def ranked(self) -> tuple[Contestant, ...]:
+    def ranked(self) -> tuple[ComparedMethod, ...]:
         """Return the methods, best on test by the main metric first; ties are broken by the loss,
         then by the number of trained parameters."""
-        return tuple(sorted(self.contestants, key=lambda one: (-self.score(one), *_after("test", one.final.test, one))))
+        return tuple(sorted(self.methods, key=lambda one: (-self.score(one), *_after("test", one.final.test, one))))
 
     @property
-    def by_validation(self) -> tuple[Contestant, ...]:
+    def by_validation(self) -> tuple[ComparedMethod, ...]:
         """Return the methods, best on validation by the main metric first; ties are broken in the
         same way."""
 
-        def standing(one: Contestant) -> tuple[float, float, int]:
+        def rank(one: ComparedMethod) -> tuple[float, float, int]:
             value = one.validation.get(f"eval/{self.main}", -math.inf)
             return (-value, *_after("eval", one.validation, one))
 
-        return tuple(sorted(self.contestants, key=standing))
+        return tuple(sorted(self.methods, key=rank))
 
-    def score(self, one: Contestant) -> float:
+    def score(self, one: ComparedMethod) -> float:
         return self.resampled.seen[one.name][self.main]
 
-    def interval(self, one: Contestant, name: str) -> tuple[float, float]:
+    def interval(self, one: ComparedMethod, name: str) -> tuple[float, float]:
         """Return the 95 % interval: Wilson's for a share of rows, else the bootstrap's."""
         if name == self.proportion:
             return wilson(self.resampled.seen[one.name][name], self.outcomes.rows)
@@ -107,8 +107,8 @@ class Comparison:
     def front(self, costs: Sequence[float]) -> frozenset[str]:
         """Return the names of the methods that no other one beats in both the main metric and
         `costs`."""
-        points = [(self.score(one), cost) for one, cost in zip(self.contestants, costs, strict=True)]
-        return frozenset(one.name for one, kept in zip(self.contestants, front(points), strict=True) if kept)
+        points = [(self.score(one), cost) for one, cost in zip(self.methods, costs, strict=True)]
+        return frozenset(one.name for one, kept in zip(self.methods, front(points), strict=True) if kept)
 
 
 def compare(
@@ -120,7 +120,7 @@ def compare(
     Raises UserError with all that is wrong: runs that cannot be read, are not finished or cannot
     be compared, and metrics that the task does not have.
     """
-    found, faults = read_contestants(entries)
+    found, faults = read_methods(entries)
     faults += differences(found)
     if found:
         faults += _metric_faults(found[0].task, metrics)
@@ -135,14 +135,14 @@ def compare(
     return Comparison(found, chosen, outcomes, resampled, pairs, samples, seed)
 
 
-def _after(split: str, metrics: Mapping[str, float], one: Contestant) -> tuple[float, int]:
+def _after(split: str, metrics: Mapping[str, float], one: ComparedMethod) -> tuple[float, int]:
     """Return a key that sorts those of equal scores: the lower loss on the split first, then the
     fewer trained parameters."""
     loss = metrics.get(f"{split}/loss", math.inf)
     return loss if math.isfinite(loss) else math.inf, one.final.parameters.trainable
 
 
-def _chosen(one: Contestant, metrics: Sequence[str]) -> tuple[str, ...]:
+def _chosen(one: ComparedMethod, metrics: Sequence[str]) -> tuple[str, ...]:
     objective = one.lock.config.study.metric.removeprefix("eval/")
     names = tuple(metrics) or (objective, *_MAIN[one.task])
     return tuple(name for name in dict.fromkeys(names) if name in BY_TASK[one.task] and name != "loss")
@@ -157,7 +157,7 @@ def _metric_faults(task: Task, metrics: Sequence[str]) -> list[Fault]:
     ]
 
 
-def _check(found: Sequence[Contestant], resampled: Resampled) -> None:
+def _check(found: Sequence[ComparedMethod], resampled: Resampled) -> None:
     """Raises UserError where predictions do not give the scores that were recorded with them."""
     faults = [
         Fault(str(one.folder / "predictions.csv"), f"gives {name} {value:.6f}, but the run recorded {known:.6f}")
@@ -170,7 +170,7 @@ def _check(found: Sequence[Contestant], resampled: Resampled) -> None:
 
 
 def _pairs(
-    found: Sequence[Contestant], outcomes: Outcomes, resampled: Resampled, metrics: Sequence[str]
+    found: Sequence[ComparedMethod], outcomes: Outcomes, resampled: Resampled, metrics: Sequence[str]
 ) -> tuple[Pair, ...]:
     names = list(combinations([one.name for one in found], 2))
     tests = [_mcnemar(outcomes, *pair) for pair in names]

@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping
 
 from sweep.analysis.comparison.columns import Column, known
 from sweep.analysis.comparison.comparison import Comparison
-from sweep.analysis.comparison.contestants import Contestant
+from sweep.analysis.comparison.methods import ComparedMethod
 from sweep.records.cost import total
 
-COSTS: Mapping[str, Callable[[Contestant], float]] = {
+COSTS: Mapping[str, Callable[[ComparedMethod], float]] = {
     "trained parameters": lambda one: one.final.parameters.trainable,
     "training seconds": lambda one: one.final.cost.train_seconds,
 }
@@ -19,13 +19,13 @@ def fronts(comparison: Comparison) -> dict[str, frozenset[str]]:
     """Return the names of the methods in the Pareto set, by cost."""
     found = {}
     for cost, of in COSTS.items():
-        found[cost] = comparison.front([of(one) for one in comparison.contestants])
+        found[cost] = comparison.front([of(one) for one in comparison.methods])
     return found
 
 
 def parameters(comparison: Comparison) -> tuple[Column, ...]:
     """Return how many parameters each method has and trains."""
-    held = [one.final.parameters for one in comparison.contestants]
+    held = [one.final.parameters for one in comparison.methods]
     shares = [one.trainable / one.total if one.total else None for one in held]
     return known(
         [
@@ -39,7 +39,7 @@ def parameters(comparison: Comparison) -> tuple[Column, ...]:
 
 def costs(comparison: Comparison) -> tuple[Column, ...]:
     """Return what searching, training and testing each method cost."""
-    found = comparison.contestants
+    found = comparison.methods
     final, search = [one.final.cost for one in found], [one.search for one in found]
     refits = [one.final.refit.cost.seconds if one.final.refit else None for one in found]
     spent = [total([one.search, *one.final.costs]) for one in found]
@@ -63,8 +63,8 @@ def costs(comparison: Comparison) -> tuple[Column, ...]:
 
 def devices(comparison: Comparison) -> dict[str, str]:
     """Return the device of each method; empty where it is not known."""
-    return {one.name: one.final.cost.device or one.lock.machine.get("cpu", "") for one in comparison.contestants}
+    return {one.name: one.final.cost.device or one.lock.machine.get("cpu", "") for one in comparison.methods}
 
 
-def _speed(one: Contestant) -> float | None:
+def _speed(one: ComparedMethod) -> float | None:
     return one.final.test_rows / one.final.test_seconds if one.final.test_seconds > 0 else None

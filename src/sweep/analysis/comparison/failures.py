@@ -36,10 +36,10 @@ class Failures:
 
 def failures(comparison: Comparison) -> Failures:
     """Return the rows that all methods or one of them alone get wrong."""
-    names = [one.name for one in comparison.contestants]
+    names = [one.name for one in comparison.methods]
     right = np.stack([comparison.outcomes.right(name) for name in names], axis=1)
     hits = right.sum(axis=1)
-    rows = list(zip(*(one.predictions for one in comparison.contestants), strict=True))
+    rows = list(zip(*(one.predictions for one in comparison.methods), strict=True))
     alone = {
         name: _surest([rows[row] for row in np.flatnonzero((hits == len(names) - 1) & ~right[:, place])], [place])
         for place, name in enumerate(names)

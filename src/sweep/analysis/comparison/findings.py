@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from sweep.analysis.comparison.comparison import ALPHA, Comparison, Pair
 from sweep.analysis.comparison.costs import COSTS, fronts
-from sweep.analysis.facts import read_tested
+from sweep.analysis.facts import read_resampled_test
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +146,7 @@ def _lead(comparison: Comparison) -> Lead:
 
 def _price(comparison: Comparison, cost: str) -> Price:
     of, best = COSTS[cost], comparison.ranked[0]
-    cheapest = min(comparison.contestants, key=of)
+    cheapest = min(comparison.methods, key=of)
     if of(cheapest) == of(best):
         return Price(cost, cheapest.name, 1.0)
     return Price(cost, cheapest.name, of(best) / of(cheapest) if of(cheapest) else None)
@@ -158,12 +158,12 @@ def _front(comparison: Comparison, cost: str, names: frozenset[str]) -> Front:
 
 
 def _guess(comparison: Comparison) -> Guess | None:
-    first = comparison.contestants[0]
-    tested = read_tested(comparison.task, first.final, first.predictions)
-    best = tested.best_guess(comparison.main)
+    first = comparison.methods[0]
+    test = read_resampled_test(comparison.task, first.final, first.predictions)
+    best = test.best_guess(comparison.main)
     if best is None:
         return None
-    score = tested.guesses[best].metrics[comparison.main]
+    score = test.guesses[best].metrics[comparison.main]
     below = [one.name for one in comparison.ranked if comparison.interval(one, comparison.main)[0] <= score]
     return Guess(best, score, tuple(below))
 
@@ -172,13 +172,13 @@ def _gains(comparison: Comparison) -> tuple[Gain, ...]:
     key = f"test/{comparison.main}"
     return tuple(
         Gain(one.name, before, comparison.score(one))
-        for one in comparison.contestants
+        for one in comparison.methods
         if (before := one.final.before.get(key)) is not None
     )
 
 
 def _caveats(comparison: Comparison) -> Caveats:
-    found = comparison.contestants
+    found = comparison.methods
     trials = {one.name: one.searched for one in found}
     bases = tuple(
         Base(

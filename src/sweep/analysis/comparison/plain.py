@@ -7,9 +7,9 @@ from typing import Any
 
 from sweep.analysis import plain as values
 from sweep.analysis.comparison.comparison import Comparison, Pair
-from sweep.analysis.comparison.contestants import Contestant
 from sweep.analysis.comparison.costs import fronts
 from sweep.analysis.comparison.failures import failures
+from sweep.analysis.comparison.methods import ComparedMethod
 
 
 def plain(comparison: Comparison) -> dict[str, Any]:
@@ -23,8 +23,8 @@ def plain(comparison: Comparison) -> dict[str, Any]:
         "test_rows": comparison.outcomes.rows,
         "bootstrap": {"samples": comparison.samples, "seed": comparison.seed},
         "ranking": [one.name for one in comparison.ranked],
-        "methods": {one.name: _method(comparison, one) for one in comparison.contestants},
-        "baseline": dict(comparison.contestants[0].final.baseline),
+        "methods": {one.name: _method(comparison, one) for one in comparison.methods},
+        "baseline": dict(comparison.methods[0].final.baseline),
         "pairs": [_pair(comparison, pair) for pair in comparison.pairs],
         "pareto": {cost: sorted(names) for cost, names in fronts(comparison).items()},
         "rows_right_by_methods": list(wrong.right_by),
@@ -34,7 +34,7 @@ def plain(comparison: Comparison) -> dict[str, Any]:
     return {name: values.plain(part) for name, part in found.items()}
 
 
-def _method(comparison: Comparison, one: Contestant) -> dict[str, Any]:
+def _method(comparison: Comparison, one: ComparedMethod) -> dict[str, Any]:
     final = one.final
     return {
         "folder": str(one.folder),

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from sweep.analysis.comparison.comparison import Comparison
-from sweep.analysis.comparison.contestants import Contestant
+from sweep.analysis.comparison.methods import ComparedMethod
 from sweep.config.published import PublishedConfig
 
 
@@ -37,7 +37,7 @@ class Published:
 def published(comparison: Comparison) -> Published:
     """Return the figures of all methods that have published ones; validation figures are those of
     the last evaluation."""
-    known = [(one, one.config.published) for one in comparison.contestants if one.config.published]
+    known = [(one, one.config.published) for one in comparison.methods if one.config.published]
     return Published(
         figures=tuple(figure for one, given in known for figure in _figures(one, given)),
         sources=tuple(dict.fromkeys(given.source for _, given in known if given.source)),
@@ -45,7 +45,7 @@ def published(comparison: Comparison) -> Published:
     )
 
 
-def _figures(one: Contestant, given: PublishedConfig) -> Iterator[PublishedFigure]:
+def _figures(one: ComparedMethod, given: PublishedConfig) -> Iterator[PublishedFigure]:
     last = one.final.retrain_evals[-1].metrics if one.final.retrain_evals else one.validation
     for name, wanted in _validation(given).items():
         yield PublishedFigure(one.name, name, wanted, last.get(name))

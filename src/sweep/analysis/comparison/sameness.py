@@ -6,13 +6,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from itertools import combinations
 
-from sweep.analysis.comparison.contestants import Contestant
+from sweep.analysis.comparison.methods import ComparedMethod
 from sweep.analysis.predictions import Prediction
 from sweep.data.labels import joined
 from sweep.errors import Fault
 
 
-def differences(found: Sequence[Contestant]) -> list[Fault]:
+def differences(found: Sequence[ComparedMethod]) -> list[Fault]:
     """Return one fault for each pair that cannot be compared, naming all that differs."""
     faults = []
     for first, second in combinations(found, 2):
@@ -21,7 +21,7 @@ def differences(found: Sequence[Contestant]) -> list[Fault]:
     return faults
 
 
-def _reasons(first: Contestant, second: Contestant) -> Iterator[str]:
+def _reasons(first: ComparedMethod, second: ComparedMethod) -> Iterator[str]:
     if first.task != second.task:
         yield f"dataset.task is {first.task} and {second.task}"
     ours, theirs = first.lock.config.study, second.lock.config.study

@@ -8,7 +8,7 @@ from typing import Literal
 
 from sweep.analysis.comparison.columns import Better, Column, known
 from sweep.analysis.comparison.comparison import Comparison
-from sweep.analysis.tested import MAJORITY
+from sweep.analysis.guessing import MAJORITY
 from sweep.config.metrics import BY_TASK, known_direction, metric_names
 
 _SHOWN = {
@@ -53,7 +53,7 @@ class FreshSeeds:
 
 def overview(comparison: Comparison) -> Overview:
     """Return train, validation and test scores of all methods."""
-    found, baselines = comparison.contestants, _baselines(comparison)
+    found, baselines = comparison.methods, _baselines(comparison)
     columns = [
         Column("train/loss", [one.final.cost.train_loss for one in found], "lower", beside=[None] * len(baselines))
     ]
@@ -76,7 +76,7 @@ def fresh_seeds(comparison: Comparison) -> tuple[FreshSeeds, ...]:
     """Return what fresh seeds gave for each winner that was confirmed with some."""
     return tuple(
         FreshSeeds(one.name, len(candidate.scores), candidate.trial_score, candidate.mean, candidate.interval)
-        for one in comparison.contestants
+        for one in comparison.methods
         if one.final.confirmation
         for candidate in one.final.confirmation.candidates
         if candidate.number == one.final.number
@@ -86,7 +86,7 @@ def fresh_seeds(comparison: Comparison) -> tuple[FreshSeeds, ...]:
 def _names(comparison: Comparison) -> tuple[str, ...]:
     extra = [
         name
-        for one in comparison.contestants
+        for one in comparison.methods
         for name in metric_names(one.lock.config)
         if name not in BY_TASK[comparison.task]
     ]
@@ -95,7 +95,7 @@ def _names(comparison: Comparison) -> tuple[str, ...]:
 
 def _better(comparison: Comparison, name: str) -> Better:
     """Return the direction of a metric; of the user's own only the objective's is known."""
-    objective, datasets = comparison.objective, [one.lock.config.dataset for one in comparison.contestants]
+    objective, datasets = comparison.objective, [one.lock.config.dataset for one in comparison.methods]
     if objective.metric != f"eval/{name}" and any(known_direction(one, name) is None for one in datasets):
         return ""
     return "lower" if objective.lower(name) else "higher"
@@ -103,7 +103,7 @@ def _better(comparison: Comparison, name: str) -> Better:
 
 def _baselines(comparison: Comparison) -> tuple[Baseline, ...]:
     rows: list[Baseline] = []
-    for one in comparison.contestants:
+    for one in comparison.methods:
         rows += [Baseline("untuned", one.name, one.final.untuned)] if one.final.untuned else []
         rows += [Baseline("before", one.name, one.final.before)] if one.final.before else []
-    return (*rows, Baseline("guess", "", comparison.contestants[0].final.baseline))
+    return (*rows, Baseline("guess", "", comparison.methods[0].final.baseline))

@@ -38,7 +38,7 @@ class Settings:
 
 def settings(comparison: Comparison) -> Settings:
     """Return the settings of all methods."""
-    found = comparison.contestants
+    found = comparison.methods
     flat = [_flat(one.config) for one in found]
     shown: list[Setting] = []
     shared: dict[str, object] = {}

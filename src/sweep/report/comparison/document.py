@@ -34,7 +34,7 @@ def _rendered(comparison: Comparison, drawn: Sequence[str], level: str) -> str:
     text = render(
         "comparison/report.md.j2",
         comparison=comparison,
-        contestants=[one.name for one in comparison.contestants],
+        method_names=[one.name for one in comparison.methods],
         level=level,
         pictures={name.rpartition("-")[2]: name for name in drawn},
         findings=findings(comparison),

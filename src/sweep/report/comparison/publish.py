@@ -28,13 +28,13 @@ def publish(comparison: Comparison, folder: Path, files: Sequence[Path], *, trac
     about = Ending("completed", summary=summary(comparison), files=(*files, *pictures),
                    tables={"methods": rows(comparison)})  # fmt: skip
     with tracked(config, Store(folder), at_end=print) as opened:
-        run = opened.open_comparison(folder.resolve().name, {one.name: one.config for one in comparison.contestants})
+        run = opened.open_comparison(folder.resolve().name, {one.name: one.config for one in comparison.methods})
         run.finish(about)
 
 
 def _config(comparison: Comparison, name: str, tracker: str | None) -> Config:
     """Return the tracker config of the first run, with a group for the comparison."""
-    first = comparison.contestants[0].lock.config
+    first = comparison.methods[0].lock.config
     settings = first.tracker
     if tracker is not None and (tracker != settings.name or settings.also):
         # Another kind of tracker does not take over a mode that was set for the first run's own.

@@ -10,9 +10,9 @@ from sweep.report.wording import made
 
 def summary_lines(comparison: Comparison) -> tuple[str, ...]:
     """Return lines for the terminal: the methods, best first, each with its 95 % interval."""
-    names = [one.name for one in comparison.contestants]
+    names = [one.name for one in comparison.methods]
     significant = sum(comparison.p(pair) < ALPHA for pair in comparison.pairs)
-    values = {"comparison": comparison, "contestants": names, "significant": significant}
+    values = {"comparison": comparison, "method_names": names, "significant": significant}
     return tuple(render("comparison/summary.txt.j2", **values).split("\n"))
 
 
@@ -34,14 +34,14 @@ def rows(comparison: Comparison) -> tuple[dict[str, Scalar], ...]:
             "refit": one.final.refit is not None,
             "tracked run": one.final.tracker_run,
         }
-        for one in comparison.contestants
+        for one in comparison.methods
     )
 
 
 def summary(comparison: Comparison) -> dict[str, float | int | str]:
     """Return a flat mapping: METHOD/test/…, and pairs as `A vs B/…`."""
     found: dict[str, float | int | str] = {"best": comparison.ranked[0].name, "metric": f"test/{comparison.main}"}
-    for one in comparison.contestants:
+    for one in comparison.methods:
         found |= {f"{one.name}/{name}": value for name, value in one.final.test.items()}
     for pair in comparison.pairs:
         title = f"{pair.first} vs {pair.second}"

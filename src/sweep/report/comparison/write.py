@@ -9,7 +9,7 @@ from pathlib import Path
 
 from sweep.analysis.comparison.charts import charts
 from sweep.analysis.comparison.comparison import Comparison, compare
-from sweep.analysis.comparison.contestants import Entry
+from sweep.analysis.comparison.methods import Entry
 from sweep.analysis.comparison.plain import plain
 from sweep.errors import UserError
 from sweep.model.markdown import escape
@@ -35,7 +35,7 @@ def write(comparison: Comparison, folder: Path) -> tuple[Path, ...]:
     drawn = draw(made, folder / "figures", made)
     markdown = document(comparison, tuple(drawn.pictures))
     files = (folder / "compare.html", folder / "compare.md", folder / "comparison.json")
-    title = "Compared: " + ", ".join(one.name for one in comparison.contestants)
+    title = "Compared: " + ", ".join(one.name for one in comparison.methods)
     write_whole(files[0], page(markdown, title=title, drawn=drawn))
     write_whole(files[1], markdown)
     values = json.dumps(stamped(plain(comparison)), indent=2, ensure_ascii=False, allow_nan=False)

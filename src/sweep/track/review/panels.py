@@ -8,7 +8,7 @@ from typing import Literal
 import wandb_workspaces.reports.v2 as wr
 
 from sweep.track.review.content import Review
-from sweep.track.standing import DEVICE_HOURS
+from sweep.track.study_progress import DEVICE_HOURS
 from sweep.track.tracker import SECONDS, STEP
 
 Panels = Mapping[str, Sequence[wr.interface.PanelTypes]]

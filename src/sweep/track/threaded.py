@@ -44,7 +44,7 @@ class _Task(Generic[T]):
     result: T | None = None
 
 
-class BesideTracker:
+class ThreadedTracker:
     """A tracker that runs in its own thread. `make` starts it; if it fails, nothing is tracked."""
 
     def __init__(self, name: str, make: Callable[[], Tracker], *, say: Say, patience: Patience) -> None:
@@ -91,7 +91,7 @@ class BesideTracker:
             return None if run is None else (run, run.address)
 
         found = self._answer("go on with a run", resumed)
-        return None if found is None else BesideRun(self, found[0], labelled(self.name, found[1]))
+        return None if found is None else ThreadedRun(self, found[0], labelled(self.name, found[1]))
 
     def left_open(self, address: str) -> bool:
         """Return the tracker's answer for its part of the address; False if it has none."""
@@ -149,7 +149,7 @@ class BesideTracker:
         if (found := self._answer(what, opened)) is None:
             return NullRun()
         run, address = found
-        return BesideRun(self, run, labelled(self.name, address))
+        return ThreadedRun(self, run, labelled(self.name, address))
 
     def _answer(self, what: str, action: Callable[[], T]) -> T | None:
         """Return the tracker's answer.
@@ -209,10 +209,10 @@ class BesideTracker:
         return (f"{self.name}: {count} run{'' if count == 1 else 's'} incomplete",) if count else ()
 
 
-class BesideRun:
-    """A run of a `BesideTracker`. After a failed row no other row is sent, but the ending is."""
+class ThreadedRun:
+    """A run of a `ThreadedTracker`. After a failed row no other row is sent, but the ending is."""
 
-    def __init__(self, owner: BesideTracker, run: Run, address: str) -> None:
+    def __init__(self, owner: ThreadedTracker, run: Run, address: str) -> None:
         self.address = address
         self._owner = owner
         self._run = run

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from sweep.analysis.comparison.comparison import compare
-from sweep.analysis.comparison.contestants import Entry, read_contestants
+from sweep.analysis.comparison.methods import Entry, read_methods
 from sweep.errors import UserError
 from sweep.records.store import Store
 
@@ -20,7 +20,7 @@ def faults(*entries: Entry, **options: object) -> list[str]:
 
 
 def test_names_are_those_of_the_studies(three):
-    found, wrong = read_contestants(three)
+    found, wrong = read_methods(three)
     assert [one.name for one in found] == ["good", "fair", "poor"] and wrong == []
 
 
@@ -29,21 +29,21 @@ def test_studies_of_one_name_go_by_title_then_by_folder(make, tmp_path):
     for name in ("x", "y"):
         make(name, answers([]), config=config.model_copy(update={"title": f"Title {name}"}))
     entries = (Entry(tmp_path / "x"), Entry(tmp_path / "y"))
-    assert [one.name for one in read_contestants(entries)[0]] == ["Title x", "Title y"]
+    assert [one.name for one in read_methods(entries)[0]] == ["Title x", "Title y"]
     for name in ("x", "y"):
         make(name, answers([]), config=config)
-    assert [one.name for one in read_contestants(entries)[0]] == ["x", "y"]
+    assert [one.name for one in read_methods(entries)[0]] == ["x", "y"]
 
 
 def test_a_given_name_wins_and_must_be_its_own(three):
     named = (replace(three[0], name="mine"), *three[1:])
-    assert [one.name for one in read_contestants(named)[0]] == ["mine", "fair", "poor"]
+    assert [one.name for one in read_methods(named)[0]] == ["mine", "fair", "poor"]
     twice = (replace(three[0], name="fair"), *three[1:])
     assert faults(*twice) == ["fair: names 2 methods; tell them apart with NAME=RUN_DIR"]
 
 
 def test_the_methods_of_a_group_run_stand_side_by_side(group):
-    found, wrong = read_contestants([Entry(group.root)])
+    found, wrong = read_methods([Entry(group.root)])
     assert wrong == []
     assert [(one.name, len(one.trials), one.config.adapter.method) for one in found] == [
         ("lora", 1, "lora"),
@@ -53,7 +53,7 @@ def test_the_methods_of_a_group_run_stand_side_by_side(group):
 
 def test_a_group_run_beside_another_run_is_named_in_full(group, make):
     other = make("other", answers([9]))
-    found, _ = read_contestants([Entry(group.root), Entry(other.root)])
+    found, _ = read_methods([Entry(group.root), Entry(other.root)])
     assert [one.name for one in found] == ["group lora", "group ia3", "other"]
 
 

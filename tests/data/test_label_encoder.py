@@ -6,7 +6,7 @@ import pytest
 
 from sweep.config.schema import DatasetConfig
 from sweep.data.columns import Columns
-from sweep.data.encode import encoder, unknown_labels
+from sweep.data.label_encoder import encoder, unknown_labels
 
 
 def stored(*labels: str) -> Columns:

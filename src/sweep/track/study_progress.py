@@ -33,7 +33,7 @@ class _Training:
 
 
 @dataclass(slots=True)
-class Standing:
+class StudyProgress:
     """Counts what happens. `waiting` is the number of trials that are put away until they go on,
     `paused` that of trials that wait for a promotion; `device_seconds` are those of all trainings
     so far."""
@@ -132,9 +132,9 @@ class Standing:
         training.seconds = max(seconds, before)
 
 
-def of_records(study: StudyConfig, trials: Sequence[TrialRecord], device_seconds: float) -> Standing:
+def of_records(study: StudyConfig, trials: Sequence[TrialRecord], device_seconds: float) -> StudyProgress:
     """Return the state after the trials of earlier processes."""
-    standing = Standing(study, device_seconds)
+    progress = StudyProgress(study, device_seconds)
     for trial in trials:
-        standing.ended(trial)
-    return standing
+        progress.ended(trial)
+    return progress

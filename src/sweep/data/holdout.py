@@ -1,4 +1,4 @@
-"""The rows that are cut off a split, to be held out: at random, by group or by time."""
+"""The rows that are held out of a split: at random, by group or by time."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from sweep.data.stratify import stratified
 from sweep.data.times import cut_newest, newest_size
 from sweep.errors import UserError
 
-_FAR = 0.1  # of the rows that a cut should take off: a cut that misses by more has a note
+_FAR = 0.1  # of the rows to hold out: a note says where the number differs by more
 
 
 @dataclass(frozen=True, slots=True)
-class Cut:
-    """The role that gets rows, the role that they are cut off, and the share of its rows."""
+class HoldOut:
+    """The role that gets rows, the role that they are taken from, and the share of its rows."""
 
     role: str
     source: str
@@ -30,10 +30,10 @@ class Cut:
         return f"dataset.{self.role}_ratio"
 
 
-def cut_off(
-    config: DatasetConfig, columns: Columns, indices: Indices, one: Cut
+def hold_out(
+    config: DatasetConfig, columns: Columns, indices: Indices, one: HoldOut
 ) -> tuple[Indices, Indices, Sequence[str]]:
-    """Return the rows that stay, the rows that are cut off, and notes. Raises UserError where the
+    """Return the rows that stay, the rows that are held out, and notes. Raises UserError where the
     rows cannot be cut as the config says."""
     if not indices:
         return (), (), ()
@@ -48,7 +48,7 @@ def cut_off(
     return *_at_random(config, indices, labels, one), ()
 
 
-def _by_time(name: str, columns: Columns, indices: Indices, one: Cut) -> tuple[Indices, Indices, Sequence[str]]:
+def _by_time(name: str, columns: Columns, indices: Indices, one: HoldOut) -> tuple[Indices, Indices, Sequence[str]]:
     if not columns.times:
         rule = f"is {name}, but the {one.source} rows, which are cut, have no such column"
         raise UserError.of("dataset.time_column", f"{rule}; name a column that they have, or null")
@@ -63,7 +63,7 @@ def _by_time(name: str, columns: Columns, indices: Indices, one: Cut) -> tuple[I
 
 
 def _by_group(
-    config: DatasetConfig, name: str, columns: Columns, indices: Indices, one: Cut
+    config: DatasetConfig, name: str, columns: Columns, indices: Indices, one: HoldOut
 ) -> tuple[Indices, Indices, Sequence[str]]:
     if not columns.groups:
         rule = f"is {name}, but the {one.source} rows, which are cut, have no such column"
@@ -79,14 +79,14 @@ def _by_group(
     return kept, off, _far_off(one, len(off), size, len(indices), "groups are not parted")
 
 
-def _far_off(one: Cut, found: int, wanted: int, total: int, reason: str) -> list[str]:
+def _far_off(one: HoldOut, found: int, wanted: int, total: int, reason: str) -> list[str]:
     if abs(found - wanted) <= max(1, _FAR * wanted):
         return []
     return [f"{found} of {total} rows are held out for {one.role}, not {wanted} ({one.key} is {one.ratio:g}): {reason}"]
 
 
 def _at_random(
-    config: DatasetConfig, indices: Indices, labels: Sequence[tuple[str, ...]], one: Cut
+    config: DatasetConfig, indices: Indices, labels: Sequence[tuple[str, ...]], one: HoldOut
 ) -> tuple[Indices, Indices]:
     if config.stratify and config.task == "multi_label":
         rule = "is true, but rows with several labels cannot be cut in exact proportion; auto does it as far as it goes"

@@ -46,7 +46,7 @@ def guess(task: Task) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Scored:
+class ResampledScores:
     """Scores of one classifier by short metric name: `metrics` on the test rows (the mean, for a
     random guess), and `drawn` on each resample, (samples,)."""
 
@@ -61,9 +61,9 @@ class Scored:
 
 
 @dataclass(frozen=True, slots=True)
-class Weighed:
-    """The winner's test score beside the best guess. `better` is 1, 0 or -1: better, not told
-    apart, worse. Differences are signed so that above 0 is better."""
+class AgainstGuessing:
+    """The winner's test score beside the best guess. `better` is 1, 0 or -1: better, no
+    difference shown, worse. Differences are signed so that above 0 is better."""
 
     metric: str
     value: float
@@ -77,26 +77,26 @@ class Weighed:
 
 
 @dataclass(frozen=True, slots=True)
-class Tested:
+class ResampledTest:
     """The winner and each way of guessing, by name, on the same test rows and resamples."""
 
     task: Task
     rows: int
-    own: Scored
-    guesses: Mapping[str, Scored]
+    own: ResampledScores
+    guesses: Mapping[str, ResampledScores]
 
     def interval(self, name: str) -> Interval | None:
         return self.own.interval(self.task, name, self.rows)
 
     def best_guess(self, name: str) -> str | None:
-        """The guess with the best score, the first of equal ones; None where no guess has this
-        metric."""
+        """Return the guess with the best score, the first of equal ones; None where no guess has
+        this metric."""
         sign = -1 if name == "loss" else 1
         known = [guess for guess, scored in self.guesses.items() if name in scored.metrics]
         return max(known, key=lambda guess: sign * self.guesses[guess].metrics[name], default=None)
 
-    def weighed(self, name: str) -> Weighed | None:
-        """None where the winner or every guess lacks the metric.
+    def against_guessing(self, name: str) -> AgainstGuessing | None:
+        """Return the comparison; None where the winner or every guess lacks the metric.
 
         The winner is better than a guess if the interval of their difference lies above 0 and, in
         a share of rows, its own interval lies above the guess's score.
@@ -114,10 +114,10 @@ class Tested:
         better = int(low > 0) - int(high < 0)
         if name == proportion(self.task) and interval[0] <= rule <= interval[1]:
             better = 0
-        return Weighed(name, value, interval, guess, rule, theirs, sign * (value - rule), (low, high), better)
+        return AgainstGuessing(name, value, interval, guess, rule, theirs, sign * (value - rule), (low, high), better)
 
 
-def weigh(
+def resample_test(
     task: Task,
     truth: Labels,
     predicted: Labels,
@@ -126,8 +126,10 @@ def weigh(
     losses: Sequence[float] | None = None,
     *,
     words: bool = False,
-) -> Tested:
-    """`shares` holds the share of train rows that have each label; `metrics` are the winner's
+) -> ResampledTest:
+    """Return the scores of the winner and of each way of guessing on the test rows.
+
+    `shares` holds the share of train rows that have each label; `metrics` are the winner's
     recorded scores by short name; `losses` are its own by row.
 
     A random guess scores its mean over many draws; its share of right rows and its loss are exact.
@@ -135,24 +137,24 @@ def weigh(
     among labels compares with.
     """
     drawn = _resampled(_Rows(task, truth, len(shares)), lambda rows: predicted[rows], losses)
-    own = Scored({name: metrics[name] for name in drawn if name in metrics}, drawn)
+    own = ResampledScores({name: metrics[name] for name in drawn if name in metrics}, drawn)
     found = guesses(task, truth, shares)
-    return Tested(
+    return ResampledTest(
         task, len(truth), own, {name: _without_loss(guess) for name, guess in found.items()} if words else found
     )
 
 
-def _without_loss(guess: Scored) -> Scored:
-    return Scored(
+def _without_loss(guess: ResampledScores) -> ResampledScores:
+    return ResampledScores(
         {name: value for name, value in guess.metrics.items() if name != "loss"},
         {name: drawn for name, drawn in guess.drawn.items() if name != "loss"},
     )
 
 
-def recorded(task: Task, rows: int, metrics: Mapping[str, float], baseline: Mapping[str, float]) -> Tested:
-    """Return the test result from recorded scores, where there are no predictions to resample.
+def recorded(task: Task, rows: int, metrics: Mapping[str, float], baseline: Mapping[str, float]) -> ResampledTest:
+    """Return the test scores from recorded ones, where there are no predictions to resample.
     Only a share of rows has an interval then, and the majority class is the only guess."""
-    return Tested(task, rows, Scored(metrics, {}), {MAJORITY[task]: Scored(baseline, {})})
+    return ResampledTest(task, rows, ResampledScores(metrics, {}), {MAJORITY[task]: ResampledScores(baseline, {})})
 
 
 def coded(task: Task, names: Sequence[str], given: Sequence[Sequence[str]]) -> Labels:
@@ -163,9 +165,9 @@ def coded(task: Task, names: Sequence[str], given: Sequence[Sequence[str]]) -> L
     return marked(places, given)
 
 
-def guesses(task: Task, truth: Labels, shares: Sequence[float]) -> dict[str, Scored]:
-    """Always the most frequent label; every label with the same chance; labels with their chances
-    in train.
+def guesses(task: Task, truth: Labels, shares: Sequence[float]) -> dict[str, ResampledScores]:
+    """Return the scores of three ways of guessing, by name: always the most frequent label; every
+    label with the same chance; labels with their shares of train.
 
     For a multi-label task each label is guessed by itself: its most frequent value, yes or no with
     even chances, or yes with its share of train.
@@ -174,7 +176,7 @@ def guesses(task: Task, truth: Labels, shares: Sequence[float]) -> dict[str, Sco
     even = np.full(len(chances), 0.5 if task == "multi_label" else 1 / len(chances))
     always = _most_frequent(rows, chances)
     found = {
-        MAJORITY[task]: Scored(
+        MAJORITY[task]: ResampledScores(
             _seen(rows, lambda numbers: always[numbers], samples=1),
             _resampled(rows, lambda numbers: always[numbers], None),
         )
@@ -224,14 +226,14 @@ def _most_frequent(rows: _Rows, chances: Floats) -> Labels:
     return np.tile(chances > 0.5, (len(rows.truth), 1))
 
 
-def _random_guess(rows: _Rows, chances: Floats) -> Scored:
+def _random_guess(rows: _Rows, chances: Floats) -> ResampledScores:
     """Return the scores of a random guess. Accuracy and loss are exact; other scores are means
     over draws."""
     given, losses = _random(rows.task, chances), _losses(rows, chances)
     finite = bool(np.isfinite(losses).all())
     means = _seen(rows, given, samples=_GUESSES) | {proportion(rows.task): _expected(rows, chances)}
     means |= {"loss": float(losses.mean())} if finite else {}
-    return Scored(means, _resampled(rows, given, losses if finite else None))
+    return ResampledScores(means, _resampled(rows, given, losses if finite else None))
 
 
 def _resampled(rows: _Rows, given: Given, losses: Sequence[float] | Floats | None) -> dict[str, Floats]:

@@ -1,4 +1,4 @@
-"""The contestants of a comparison: the retrained winner of a run, or the winner of each choice of
+"""The methods of a comparison: the retrained winner of a run, or the winner of each choice of
 `study.compare_by`."""
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
-class Contestant:
+class ComparedMethod:
     """`folder` is `final/` or `methods/VALUE/` of the run; `trials` are those of the search that
     it won; `method` is its value of `study.compare_by`, empty where the study compares nothing."""
 
@@ -79,10 +79,10 @@ class Contestant:
         return total([*(trial.outcome.cost for trial in (*self.trials, *self.paused)), *repeats])
 
 
-def read_contestants(entries: Sequence[Entry]) -> tuple[tuple[Contestant, ...], list[Fault]]:
-    """Return the contestants that can be read, in the order given, and what is wrong with the
+def read_methods(entries: Sequence[Entry]) -> tuple[tuple[ComparedMethod, ...], list[Fault]]:
+    """Return the methods that can be read, in the order given, and what is wrong with the
     rest."""
-    found: list[tuple[Contestant, ...]] = []
+    found: list[tuple[ComparedMethod, ...]] = []
     faults = list(_repeated(entries))
     for entry in {one.root.resolve(): one for one in entries}.values():
         try:
@@ -96,14 +96,14 @@ def read_contestants(entries: Sequence[Entry]) -> tuple[tuple[Contestant, ...], 
     return named, faults + list(_namesakes(named))
 
 
-def _run(entry: Entry) -> tuple[Contestant, ...]:
+def _run(entry: Entry) -> tuple[ComparedMethod, ...]:
     store = Store(entry.root)
     lock, records = read_lock(store), store.finals()
     if store.final_dir not in records:
         rule = "has no winner that was retrained and tested yet; wait for it if it still runs, or run its command again"
         raise UserError.of(str(entry.root), rule)
     key, trials, paused = lock.config.study.compare_by or "", store.trials(), store.paused_trials()
-    found: list[Contestant] = []
+    found: list[ComparedMethod] = []
     faults: list[Fault] = []
     for folder, final in records.items():
         method = _typed(final.params[key]) if key in final.params else ""
@@ -113,7 +113,7 @@ def _run(entry: Entry) -> tuple[Contestant, ...]:
         )
         try:
             predictions = _predictions(folder, final, lock.config.dataset.task)
-            found.append(Contestant(entry.name, method, folder, lock, final, predictions, own, waiting))
+            found.append(ComparedMethod(entry.name, method, folder, lock, final, predictions, own, waiting))
         except UserError as error:
             faults += error.faults
     if faults:
@@ -140,8 +140,8 @@ def _repeated(entries: Sequence[Entry]) -> Iterator[Fault]:
         yield Fault(str(root), "is given more than once; name each run directory once")
 
 
-def _named(runs: Sequence[tuple[Contestant, ...]]) -> tuple[Contestant, ...]:
-    """Return the contestants with names: the first of study, title and run directory that tells
+def _named(runs: Sequence[tuple[ComparedMethod, ...]]) -> tuple[ComparedMethod, ...]:
+    """Return the methods with names: the first of study, title and run directory that tells
     the runs apart."""
     firsts = [run[0] for run in runs]
     choices = (
@@ -162,7 +162,7 @@ def _name(run: str, method: str, *, alone: bool) -> str:
     return method if alone and method else f"{run} {method}".rstrip()
 
 
-def _namesakes(found: Sequence[Contestant]) -> Iterator[Fault]:
+def _namesakes(found: Sequence[ComparedMethod]) -> Iterator[Fault]:
     for name, times in Counter(one.name for one in found).items():
         if times > 1:
             yield Fault(name, f"names {times} methods; tell them apart with NAME=RUN_DIR")
@@ -177,6 +177,6 @@ def _typed(choice: Scalar) -> str:
     return f"{choice:.5g}" if isinstance(choice, float) else str(choice)
 
 
-def _root(one: Contestant) -> Path:
+def _root(one: ComparedMethod) -> Path:
     inside = one.folder.resolve()
     return inside.parent if inside.name == "final" else inside.parent.parent

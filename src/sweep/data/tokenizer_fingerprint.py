@@ -27,7 +27,7 @@ _NOT_OF_IDS = ("name_or_path", "padding_side", "model_max_length", "verbose", "d
 _PLAIN = (str, int, float, bool, type(None))
 
 
-def definition(tokenizer: Tokenizer) -> str:
+def tokenizer_fingerprint(tokenizer: Tokenizer) -> str:
     """Return a hexadecimal fingerprint of a tokenizer, without its truncation, padding and their
     limits.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from sweep.config.schema import StudyConfig
 from sweep.records.cost import Cost
 from sweep.records.trial import Completed, EvalPoint, TrialRecord
-from sweep.track.standing import Standing
+from sweep.track.study_progress import StudyProgress
 
 
 def record(number: int, score: float, seconds: float) -> TrialRecord:
@@ -15,7 +15,7 @@ def record(number: int, score: float, seconds: float) -> TrialRecord:
 
 def test_a_trial_that_puts_the_best_one_out_of_reach_makes_another_one_the_best() -> None:
     study = StudyConfig(metric="eval/accuracy", second_metric="cost/seconds", choose_within=0.1)
-    standing = Standing(study)
-    assert standing.ended(record(0, 0.70, 1)) and not standing.ended(record(1, 0.75, 2))
-    assert not standing.ended(record(2, 0.84, 9))
-    assert standing.best is not None and standing.best.number == 1
+    progress = StudyProgress(study)
+    assert progress.ended(record(0, 0.70, 1)) and not progress.ended(record(1, 0.75, 2))
+    assert not progress.ended(record(2, 0.84, 9))
+    assert progress.best is not None and progress.best.number == 1

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from transformers import AutoTokenizer, ProphetNetTokenizer
 
-from sweep.data.definition import definition
+from sweep.data.tokenizer_fingerprint import tokenizer_fingerprint
 
 VOCABULARY = [
     "[PAD]",
@@ -58,15 +58,15 @@ def slow(tmp_path: Path) -> Any:
 def test_settings_of_a_tokenizer_in_python(slow: Any, settings: dict[str, Any]) -> None:
     plain, other = slow(do_lower_case=True), slow(**{"do_lower_case": True, **settings})
     assert plain.get_vocab() == other.get_vocab() and not plain.is_fast
-    assert definition(plain) == definition(slow(do_lower_case=True))
-    assert definition(plain) != definition(other)
+    assert tokenizer_fingerprint(plain) == tokenizer_fingerprint(slow(do_lower_case=True))
+    assert tokenizer_fingerprint(plain) != tokenizer_fingerprint(other)
 
 
 def test_tokens_added_to_a_tokenizer_in_python(slow: Any) -> None:
     plain, special = slow(), slow()
     plain.add_tokens(["thingy"])
     special.add_tokens(["thingy"], special_tokens=True)
-    assert len({definition(slow()), definition(plain), definition(special)}) == 3
+    assert len({tokenizer_fingerprint(slow()), tokenizer_fingerprint(plain), tokenizer_fingerprint(special)}) == 3
 
 
 def test_a_place_is_no_part_of_it(slow: Any, tmp_path: Path) -> None:
@@ -76,7 +76,7 @@ def test_a_place_is_no_part_of_it(slow: Any, tmp_path: Path) -> None:
     one, two = (AutoTokenizer.from_pretrained(tmp_path / name) for name in ("one", "two"))
     two.padding_side, two.model_max_length = "left", 7
     two(["a text"], padding=True)
-    assert definition(one) == definition(two)
+    assert tokenizer_fingerprint(one) == tokenizer_fingerprint(two)
 
 
 def test_code_of_its_own(slow: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -92,7 +92,7 @@ def test_code_of_its_own(slow: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPa
             f"    def _tokenize(self, text): return super()._tokenize({rule})\n"
         )
         monkeypatch.delitem(sys.modules, "own_tokenizer", raising=False)
-        found.append(definition(slow(import_module("own_tokenizer").Own)))
+        found.append(tokenizer_fingerprint(slow(import_module("own_tokenizer").Own)))
     assert found[0] != found[1]
 
 
@@ -102,7 +102,7 @@ def test_one_that_cannot_be_saved_is_like_no_other(slow: Any) -> None:
             raise NotImplementedError
 
     made = slow(Unsaved)
-    assert definition(made) != definition(made)
+    assert tokenizer_fingerprint(made) != tokenizer_fingerprint(made)
 
 
 def test_a_fast_one(tokenizer: Any) -> None:
@@ -110,5 +110,5 @@ def test_a_fast_one(tokenizer: Any) -> None:
     changed[0].add_tokens(["frobnicate"])
     changed[1].split_special_tokens = True
     changed[2].backend_tokenizer.normalizer = None
-    assert len({definition(one) for one in (tokenizer, *changed)}) == 4
-    assert definition(tokenizer) == definition(copy.deepcopy(tokenizer))
+    assert len({tokenizer_fingerprint(one) for one in (tokenizer, *changed)}) == 4
+    assert tokenizer_fingerprint(tokenizer) == tokenizer_fingerprint(copy.deepcopy(tokenizer))

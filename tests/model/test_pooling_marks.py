@@ -20,7 +20,7 @@ from sweep.data.labels import LabelSpace
 from sweep.model.account import unwrapped
 from sweep.model.artifact import load, save
 from sweep.model.base_model_cache import BaseModelCache
-from sweep.model.standard import ARCHITECTURE
+from sweep.model.pooling_marks import ARCHITECTURE
 from sweep.model.tokenizer import load_tokenizer
 
 Configure = Callable[..., Config]
