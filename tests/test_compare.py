@@ -100,6 +100,12 @@ def test_a_fault_ends_in_one_message_and_code_2(two, arguments, rule, capsys):
     assert rule in capsys.readouterr().err
 
 
+def test_a_fault_makes_no_folder(two, tmp_path):
+    with pytest.raises(SystemExit):
+        main([two[0], "--out", str(tmp_path / "new" / "out"), "--tracker", "none"])
+    assert not (tmp_path / "new").exists()
+
+
 @pytest.mark.parametrize("arguments", [["--samples", "5"], ["--seed", "-1"], ["--samples", "many"], []])
 def test_wrong_options_end_with_code_2(arguments, capsys):
     with pytest.raises(SystemExit) as ended:

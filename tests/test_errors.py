@@ -37,6 +37,16 @@ def test_an_interrupt_ends_in_130(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().err == "sweep: stopped; the same command goes on\n"
 
 
+@pytest.mark.parametrize("below", ["x" * 300, f"{__file__}/below", "ring"])
+def test_a_path_that_no_file_can_have_ends_in_2(below: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "ring").symlink_to(tmp_path / "ring")
+    with pytest.raises(SystemExit) as done, reported():
+        (tmp_path / below).read_text()
+    assert done.value.code == 2
+    said = capsys.readouterr().err
+    assert said.endswith("; name another path\n") and len(said) < 200
+
+
 @pytest.mark.parametrize("lines", [1, 100_000])  # in the buffer at the end, and written before
 def test_output_that_nobody_reads_ends_in_141_without_a_word(lines: int) -> None:
     program = f"from sweep.errors import reported\nwith reported():\n    for _ in range({lines}): print('text')"

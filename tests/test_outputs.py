@@ -39,6 +39,12 @@ def test_standard_error_that_nobody_reads_stops_nothing(unread: int) -> None:
     assert (done.returncode, done.stdout) == (0, b"done\n")
 
 
+def test_a_letter_that_the_terminal_lacks_is_written_as_an_escape(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONIOENCODING", "latin-1")
+    done = run("with reported():\n    print('\u00e9\u2026')", stdout=subprocess.PIPE)
+    assert (done.returncode, done.stdout) == (0, b"\xe9\\u2026\n")
+
+
 def test_a_reader_that_is_slow_gets_all_of_a_stream_that_does_not_wait() -> None:
     reading, writing = os.pipe()
     os.set_blocking(writing, False)

@@ -130,11 +130,13 @@ def naming(path: Path) -> Iterator[None]:
 @contextmanager
 def reported() -> Iterator[None]:
     """End the program with a message on standard error: with exit code 2 for a `UserError`, a full
-    disk or exhausted memory, and 130 after a stop by the user. Where the reader of standard output
-    has gone (`sweep report … | head`), end it silently with 141. Any other error is passed on.
+    disk, exhausted memory or a path that no file can have, and 130 after a stop by the user. Where
+    the reader of standard output has gone (`sweep report … | head`), end it silently with 141. Any
+    other error is passed on.
 
     What standard error does not take is dropped (`outputs.dropping_unwritable`)."""
     with outputs.dropping_unwritable("stderr"):
+        outputs.escape_unencodable()
         try:
             yield
             sys.stdout.flush()
@@ -159,10 +161,12 @@ def reported() -> Iterator[None]:
 
 
 def _failure(error: Exception) -> str | None:
-    """Return what the user is told of memory that ran out, or of a disk that failed; None for any
-    other error."""
+    """Return what the user is told of memory that ran out, a disk that failed, or a path that no
+    file can have; None for any other error."""
     if out_of_memory(error):
         return f"out of memory: {first_line(error)}. {ADVICE}."
+    if isinstance(error, OSError) and error.errno in _NO_PATH and error.filename:
+        return f"{shortened(str(error.filename), _SHOWN)}: {error.strerror}; name another path"
     if (failure := disk_failure(error)) is None:
         return None
     unnamed = isinstance(error, OSError) and error.filename is None  # files that sweep writes are named
@@ -170,6 +174,10 @@ def _failure(error: Exception) -> str | None:
     what = unknown if unnamed else "a file could not be read or written"
     return f"{what}: {failure}. {to_mend(failure)}{KEPT}"
 
+
+# Error codes of a path that no file can have: too long, through a file, or through links in a ring.
+_NO_PATH = (errno.ENAMETOOLONG, errno.ENOTDIR, errno.ELOOP)
+_SHOWN = 100  # characters of a path
 
 _ROOM = "Make room on that disk"
 _MENDED = {

@@ -64,6 +64,13 @@ class _Dropping(io.FileIO):
         return bool(polled.poll(_PATIENCE))
 
 
+def escape_unencodable() -> None:
+    """Write a letter that the encoding of standard output lacks as an escape, instead of raising
+    an error: standard error does so by itself."""
+    if sys.stdout is sys.__stdout__ and isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
+        sys.stdout.reconfigure(errors="backslashreplace")
+
+
 def unread() -> bool:
     """Return whether nothing reads standard output any more. What is left is then dropped."""
     with suppress(OSError, ValueError):  # no file, as in a notebook

@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from sweep.config.cli import read_arguments
+from sweep.errors import UserError
 
 
 def test_help_names_the_commands_beside_a_search(capsys):
@@ -26,3 +27,14 @@ def test_help_lists_the_files_of_the_users_own_folders(tmp_path, capsys):
         "in", f"{tmp_path}:", "experiment", "ours", "study.space", "narrow,", "wide",
         "in", f"{empty}:", "no", "GROUP/NAME.yaml",
     ]  # fmt: skip
+
+
+def test_a_folder_that_an_unset_variable_leaves_empty_is_refused():
+    with pytest.raises(UserError, match="--config-dir: is empty"):
+        read_arguments(["+experiment=quickstart", "--config-dir", ""])
+
+
+def test_a_folder_in_the_home_folder_is_found_where_the_shell_leaves_the_tilde(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/me")
+    (folder,) = read_arguments(["+experiment=quickstart", "--config-dir=~/mine"]).config_dirs
+    assert str(folder) == "/home/me/mine"

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
+from support import plans
 from sweep.config.compose import Composer
 from sweep.errors import UserError
 
@@ -127,6 +128,31 @@ def test_a_config_dir_that_is_not_there_is_a_fault(tmp_path: Path) -> None:
 def test_an_interpolation_to_nowhere_is_a_fault() -> None:
     with pytest.raises(UserError, match="nowhere"):
         Composer().compose(["run_dir=${nowhere}"]).resolved()
+
+
+def test_a_value_that_has_to_be_given_is_a_fault(tmp_path: Path) -> None:
+    (tmp_path / "dataset").mkdir()
+    (tmp_path / "dataset" / "tickets.yaml").write_text("path: ???\ntext_column: ???\n")
+    composer = Composer((tmp_path,))
+    with pytest.raises(UserError) as caught:
+        composer.compose(["dataset=tickets"]).resolved()
+    assert [str(fault) for fault in caught.value.faults] == [
+        f"{key}: is ???, which stands for a value that must be given; type {key}=VALUE"
+        for key in ("dataset.path", "dataset.text_column")
+    ]
+    given = composer.compose(["dataset=tickets", "dataset.path=x"]).updated({"dataset.text_column": "body"}).resolved()
+    assert (given["dataset"]["path"], given["dataset"]["text_column"]) == ("x", "body")
+
+
+@pytest.mark.parametrize("name", ["study", "trainer", "optimizer"])
+def test_a_section_that_a_file_leaves_empty_is_named(name: str, tmp_path: Path) -> None:
+    """Interpolations to its keys lead nowhere, which says less."""
+    (tmp_path / "experiment").mkdir()
+    (tmp_path / "experiment" / "mine.yaml").write_text(
+        f"# @package _global_\ndefaults: [quickstart, _self_]\n{name}:\n"
+    )
+    found = plans.faults_of("+experiment=mine", "--config-dir", str(tmp_path))
+    assert [*found] == [name] and f"{name} has: " in found[name]
 
 
 def test_a_remembered_config_equals_a_composed_one_and_stays_the_same() -> None:

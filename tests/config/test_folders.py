@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from support.program import run
-from sweep.config.folders import cache_faults
+from sweep.config.folders import cache_dir, cache_faults, expanded
 
 
 @pytest.mark.parametrize("name", ["file", "file/below", "link"])
@@ -20,6 +20,14 @@ def test_a_file_in_the_way(name: str, tmp_path: Path, monkeypatch: pytest.Monkey
     at = tmp_path / name.split("/")[0]
     assert fault.path == "SWEEP_CACHE"
     assert fault.message == f"is {tmp_path / name}, but {at} is no folder; name a folder that can be made or written to"
+
+
+def test_a_tilde_stands_for_the_home_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/me")
+    monkeypatch.setenv("SWEEP_CACHE", "~/cache")
+    assert cache_dir() == expanded("~/cache") == Path("/home/me/cache")
+    assert expanded("~nobody-of-this-name/cache") == Path("~nobody-of-this-name/cache")
+    assert expanded("a/~b") == Path("a/~b")
 
 
 @pytest.mark.parametrize("name", ["tokenised", "features", "gguf"])

@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 
 from sweep.config.adapter import AdapterConfig
-from sweep.config.parse import is_key, keys, mapping_hint, parse, section
+from sweep.config.hints import ALSO_CALLED, mapping_hint
+from sweep.config.keys import is_key, keys, section
+from sweep.config.parse import parse
 from sweep.config.schema import Config
 
 
@@ -179,7 +181,8 @@ def test_a_name_with_an_ending_is_guessed_without_it(given: str, meant: str) -> 
         ("study", "limits", {"cost.seconds": None}, "cost.seconds", "is null, but must be a valid number"),
         ("optimizer", "optim_args", {"a": 1, "b": [2]}, "b",
          "is [2], but must be a valid boolean or a valid integer or a valid number or a valid string"),
-        ("prompt", "label_words", {"yes": 1}, "yes", "is 1, but must be a valid string"),
+        ("prompt", "label_words", {"yes": 1}, "yes",
+         "is 1, but must be a valid string; a text is written in quotes: 'prompt.label_words.yes=\"1\"'"),
         ("tracker", "also", {"second": 3}, "second", "is 3, but must be a mapping"),
         ("study", "budget", {"seconds": "9"}, "seconds",
          'is "9", but must be a valid number; write the number without quotes'),
@@ -190,6 +193,95 @@ def test_a_value_within_a_mapping_is_named_with_its_own_key(
 ) -> None:
     given = {"template": "{text} is"} if section_name == "prompt" else {}
     assert faults_of({section_name: {**given, key: value}}) == {f"{section_name}.{key}.{inner}": rule}
+
+
+@pytest.mark.parametrize(
+    ("tree", "rule"),
+    [
+        ({"study": {"study_name": 2024}}, """is 2024, but must be a valid string; a text is written in quotes: """
+         """'study.study_name="2024"'"""),
+        ({"dataset": {"label_names": [0, 1]}}, "is 0, but must be a valid string (element 0); a text is written in quotes: "
+         """'dataset.label_names=["0","1"]'"""),
+        ({"dataset": {"label_names": [False, True]}}, "is false, but must be a valid string (element 0); a text is written in "
+         """quotes: "false", and in a YAML file "yes", "no", "on" and "off" too"""),
+        ({"model": {"revision": 12e10}}, "is 120000000000.0, but must be a valid string; a text is written in quotes: "
+         """'model.revision="…"'"""),
+        ({"title": {"a": 1}}, 'is {"a": 1}, but must be a valid string'),
+    ],
+)  # fmt: skip
+def test_a_text_that_was_read_as_a_number_or_a_truth_value(tree: dict[str, Any], rule: str) -> None:
+    assert [*faults_of(tree).values()] == [rule]
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "shown"),
+    [
+        ("learning_rate", [1e-4, 1e-3], "{choices: [0.0001, 0.001]}"),
+        ("learning_rate", {"low": 1e-4, "high": 1e-3, "log": True}, "{low: 0.0001, high: 0.001, log: true}"),
+        ("name", ["sgd", "adafactor"], '{choices: ["sgd", "adafactor"]}'),
+    ],
+)
+def test_values_to_search_belong_in_a_search_space(key: str, value: object, shown: str) -> None:
+    message = faults_of({"optimizer": {key: value}})[f"optimizer.{key}"]
+    assert message.endswith(
+        f"; what is searched stands in a file, named by study.space=FILE, as optimizer.{key}: {shown}"
+    )
+    assert "study.space" not in faults_of({"optimizer": {key: {"a": 1}}})[f"optimizer.{key}"]
+    assert "study.space" not in faults_of({"study": {"n_trials": [1, 2]}})["study.n_trials"]
+
+
+@pytest.mark.parametrize(
+    ("tree", "question"),
+    [
+        ({"learning_rate": 1e-4}, "did you mean optimizer.learning_rate?"),
+        ({"trainer": {"weight_decay": 0.1}}, "did you mean optimizer.weight_decay?"),
+        ({"adapter": {"folds": 5}}, "did you mean dataset.folds?"),
+        ({"seed": 1}, "did you mean dataset.seed or trainer.seed or study.seed?"),
+        ({"optimizer": {"lr": 1e-4}}, "did you mean optimizer.learning_rate?"),
+        ({"adapter": {"rank": 8}}, "did you mean adapter.r?"),
+        ({"trainer": {"num_train_epoch": 8}}, "did you mean num_train_epochs?"),
+    ],
+)
+def test_a_key_in_another_section_or_with_another_name_is_guessed(tree: dict[str, Any], question: str) -> None:
+    (message,) = faults_of(tree).values()
+    assert f"({question})" in message
+
+
+def test_the_names_of_other_programs_lead_to_keys() -> None:
+    assert all(is_key(key) for key in ALSO_CALLED.values())
+    assert not [name for name in ALSO_CALLED if any(key.rpartition(".")[2] == name for key in keys())]
+
+
+@pytest.mark.parametrize(("given", "taken"), [("tab", "\t"), ("\\t", "\t"), ("\t", "\t"), (";", ";"), (None, None)])
+def test_a_tab_may_be_written_in_words(given: str | None, taken: str | None) -> None:
+    config, faults = parse({"dataset": {"delimiter": given}}, str)
+    assert not faults and config.dataset.delimiter == taken
+    assert (
+        faults_of({"dataset": {"delimiter": ";;"}})["dataset.delimiter"] == 'is ";;", but must be one character, or tab'
+    )
+
+
+@pytest.mark.parametrize(("section_name", "key"), [("study", "n_trials"), ("dataset", "max_train_samples")])
+def test_a_whole_number_with_an_exponent_is_refused_with_the_number(section_name: str, key: str) -> None:
+    message = faults_of({section_name: {key: 1e3}})[f"{section_name}.{key}"]
+    assert message.endswith(f"; type {section_name}.{key}=1000")
+    assert "type" not in faults_of({section_name: {key: 1.5}})[f"{section_name}.{key}"]
+
+
+def test_a_number_in_place_of_one_of_given_texts_is_none_in_quotes() -> None:
+    assert "quotes" not in faults_of({"study": {"sampler": 3}})["study.sampler"]
+
+
+def test_a_value_is_shown_as_it_was_written_and_not_in_full() -> None:
+    assert faults_of({"trainer": {"device": "größe"}})["trainer.device"].startswith('is "größe", but must be')
+    assert "x…, but must be" in faults_of({"trainer": {"device": "x" * 10_000}})["trainer.device"]
+
+
+@pytest.mark.parametrize("key", [b"bytes", (1, 2)])
+def test_a_key_that_json_cannot_hold(key: object) -> None:
+    config, faults = parse({"prompt": {"template": "{text}", "label_words": {key: "a", "b": "c"}}}, lambda _: "here")
+    assert config.prompt is not None and config.prompt.label_words == {"b": "c"}
+    assert [fault.message for fault in faults] == [f"has the key {key!r}, but a key must be a text or a number"]
 
 
 def test_the_other_limits_stay_beside_a_faulty_one() -> None:

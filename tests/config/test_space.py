@@ -78,6 +78,11 @@ def test_ranges_choices_and_conditions(tmp_path: Path) -> None:
         ("adapter: {choices: [lora, dora]}", "adapter.choices", "adapter has: lora, ia3"),
         ("adapter: {low: 1, high: 2}", "adapter", "give choices"),
         ("adapter.r: {choices: [4], when: {adapter: lora}}", "adapter.r.when", "a key searched above it"),
+        (
+            "optimizer: {learning_rate: {low: 1, high: 2}, weight_decay: {choices: [0, 1]}}",
+            "optimizer",
+            "holds keys of its own, which are written in full, as optimizer.learning_rate: {low: …, high: …}",
+        ),
         ("dataset.seed: {low: 1, high: 2}", "dataset.seed", "only max_length can"),
         ("study.n_trials: {low: 1, high: 2}", "study.n_trials", "cannot be searched"),
     ],
@@ -86,6 +91,25 @@ def test_faults_of_a_space_are_reported(tmp_path: Path, line: str, path: str, pa
     space, faults = read(tmp_path, line)
     assert part in faults[path]
     assert len(space) == 0
+
+
+def test_a_condition_without_a_value_is_a_fault(tmp_path: Path) -> None:
+    space, faults = read(tmp_path, "adapter: {choices: [lora, ia3]}\nadapter.r: {choices: [4], when: {adapter: []}}\n")
+    assert faults == {"adapter.r.when": "gives no value of adapter, but must give at least one"}
+    assert [one.key for one in space] == ["adapter"]
+
+
+def test_a_path_without_its_ending_is_refused_with_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.yaml").touch()
+    with pytest.raises(UserError, match=r"; type study.space=mine.yaml$"):
+        find("mine", [])
+
+
+def test_a_space_in_the_home_folder_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "mine.yaml").touch()
+    assert find("~/mine.yaml", []) == tmp_path / "mine.yaml"
 
 
 def test_every_fault_of_a_file_is_found_at_once(tmp_path: Path) -> None:

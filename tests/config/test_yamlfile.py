@@ -19,6 +19,7 @@ CHAIN = "a0: &a0 [1]\n" + "".join(f"a{n}: &a{n} [*a{n - 1}]\n" for n in range(1,
 HAZARDS = {
     "utf-16": (RANGE.encode("utf-16"), "is not UTF-8 text"),
     "latin-1": ("# \u00e9\n".encode("latin-1"), "is not UTF-8 text"),
+    "mark before a header": (b"\xef\xbb\xbf# @package _global_\n" + RANGE.encode(), "begins with a byte order mark"),
     "nul": (RANGE.encode() + b"\0", "holds a NUL in line 2"),
     "holds itself": (b"a: &a {b: *a}", "has an alias to a value that holds it, *a in line 1"),
     "holds itself in a list": (b"a:\n- &a [1, [*a]]", "has an alias to a value that holds it, *a in line 2"),
@@ -44,7 +45,9 @@ def test_a_search_space_that_would_run_away_is_a_fault(tmp_path: Path, name: str
     assert len(space) == 0 and fault.path == str(path) and part in fault.message
 
 
-@pytest.mark.parametrize("name", ["utf-16", "holds itself", "nested", "integer", "lists of aliases"])
+@pytest.mark.parametrize(
+    "name", ["utf-16", "mark before a header", "holds itself", "nested", "integer", "lists of aliases"]
+)
 def test_so_is_a_config_of_the_user_s_own(tmp_path: Path, name: str) -> None:
     data, part = HAZARDS[name]
     (tmp_path / "optimizer").mkdir()

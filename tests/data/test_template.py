@@ -36,6 +36,10 @@ def test_templates(template: str, paired: bool, parts: list[str]) -> None:
         ({"good": " yes", "bad": " no"}, []),
         ({"good": " yes"}, ["lacks the words of bad"]),
         ({"good": " ", "bad": ""}, ["has no words for good", "has no words for bad"]),
+        (
+            {"true": " yes", "bad": " no"},
+            ["are good, bad; YAML reads yes, no, on and off as true and false: write such a name in quotes", "of good"],
+        ),
         ({"godo": " yes", "bad": " no"}, ["names godo, which is no label (did you mean good?)", "of good"]),
     ],
 )

@@ -56,6 +56,16 @@ def test_a_mount_with_nothing_but_what_a_killed_process_left_is_empty(tmp_path: 
         check(Request("merged", str(tmp_path / "mount")), prompt=None)
 
 
+def test_the_working_directory_gets_the_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A shell in it would find no file in a folder that was replaced."""
+    (tmp_path / "mine").mkdir()
+    monkeypatch.chdir(tmp_path / "mine")
+    with filled(Path()) as folder:
+        (folder / "config.json").write_text("{}")
+    assert os.listdir() == ["config.json"]  # noqa: PTH208 of the directory that the process is in
+    assert [path.name for path in tmp_path.glob("*mine*")] == ["mine"]
+
+
 def test_a_place_that_cannot_be_written_to(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="cannot be made"), filled(tmp_path / "file" / "model"):

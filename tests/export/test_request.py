@@ -54,6 +54,12 @@ def test_label_words_have_no_class_of_transformers(tmp_path: Path) -> None:
     check(Request("onnx", str(tmp_path / "new")), WORDS)
 
 
+@pytest.mark.parametrize("name", ["someone/my--model", "someone/my..model", f"someone/{'x' * 97}", "someone/model.git"])
+def test_a_name_that_the_hub_does_not_take_is_refused(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_TOKEN", "hf_" + "x" * 30)
+    assert "but the hub has no such names: " in refused(Request("hub", name))
+
+
 @pytest.mark.parametrize("name", ["model", "a/b/c", "/tmp/model", "someone/", "some one/model"])
 def test_a_repository_has_an_owner(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_TOKEN", "hf_" + "x" * 30)

@@ -139,6 +139,30 @@ def test_the_card_says_how_to_load(
     assert torch.equal(logits(found["model"], found["tokenizer"]), scores)
 
 
+@pytest.mark.parametrize(
+    ("adapter", "file", "text"),
+    [
+        ("lora", "adapter_model.safetensors", "version https://git-lfs.github.com/spec/v1"),
+        ("lora", "adapter_config.json", None),
+        ("head", "head.safetensors", None),
+        ("full", "model.safetensors", ""),
+        ("lora", "tokenizer.json", "{"),
+    ],
+)
+def test_a_folder_whose_copy_is_not_whole_is_named(
+    adapter: str, file: str, text: str | None, configure: Configure, labels: LabelSpace, tmp_path: Path
+) -> None:
+    trained(tmp_path, configure("no_pooler", adapter), labels, BaseModelCache("cpu"))
+    (tmp_path / file).unlink()
+    if text is not None:
+        (tmp_path / file).write_text(text)
+    with pytest.raises(UserError) as caught:
+        load(tmp_path)
+    (fault,) = caught.value.faults
+    assert fault.path == str(tmp_path) and fault.message.startswith("holds a saved model that cannot be loaded: ")
+    assert fault.message.endswith("; put its files back from a copy")
+
+
 def test_a_model_trained_under_autocast_computes_under_it(
     configure: Configure, labels: LabelSpace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

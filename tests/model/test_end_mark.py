@@ -11,7 +11,7 @@ from transformers import AutoConfig, AutoTokenizer, ByT5Tokenizer, T5Tokenizer
 
 from support.architectures import ENCODER_DECODERS, END, save_architecture, word_tokenizer
 from sweep.config.schema import ModelConfig
-from sweep.model.end_mark import take_for_text
+from sweep.model.end_mark import read_marks_as_text
 from sweep.model.tokenizer import load_tokenizer
 
 PIECES = [
@@ -47,7 +47,7 @@ def test_a_mark_is_the_tokenizers_own_alone(made: Any, tmp_path: Path) -> None:
     mark, texts = plain.eos_token_id, ["a b", "a < b", "</ s>", "a  b </S> ", "s/>"]
     before = [plain(text).input_ids for text in texts]
     assert plain(f"a {END} b").input_ids.count(mark) == 2
-    tokenizer = take_for_text(plain, AutoConfig.for_model("t5", eos_token_id=mark))
+    tokenizer = read_marks_as_text(plain, AutoConfig.for_model("t5", eos_token_id=mark))
     tokenizer.save_pretrained(tmp_path)
     for one in (tokenizer, AutoTokenizer.from_pretrained(tmp_path)):
         assert [one(text).input_ids for text in texts] == before
@@ -59,5 +59,5 @@ def test_a_mark_is_the_tokenizers_own_alone(made: Any, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["bert", "gpt2", "llama"])
 def test_other_heads_take_special_tokens_as_they_did(name: str) -> None:
     tokenizer = word_tokenizer()
-    assert take_for_text(tokenizer, AutoConfig.for_model(name)) is tokenizer
+    assert read_marks_as_text(tokenizer, AutoConfig.for_model(name)) is tokenizer
     assert tokenizer(f"ba {END} be").input_ids.count(2) == 2

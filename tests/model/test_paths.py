@@ -111,6 +111,15 @@ def test_hub_model_with_pickles_only(hub: dict[tuple[str, str | None], Any]) -> 
         locate("a/b", None).weights()
 
 
+@pytest.mark.parametrize("name", ["model.safetensors", "model-00001-of-00001.safetensors"])
+def test_weights_that_git_has_not_fetched(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n")
+    if name != "model.safetensors":
+        (tmp_path / "model.safetensors.index.json").write_text(f'{{"weight_map": {{"a": "{name}"}}}}')
+    with pytest.raises(UserError, match=f"{name} is a pointer of Git LFS .*; type git lfs pull in that folder"):
+        locate(str(tmp_path), None).weights()
+
+
 def test_hub_refusals(hub: dict[tuple[str, str | None], Any]) -> None:
     from huggingface_hub.errors import HFValidationError, OfflineModeIsEnabled
 

@@ -53,6 +53,17 @@ def test_values_that_break_rules_are_refused_with_each_rule_and_the_search_space
     assert {fault.origin for fault in found.values()} == {"search space mine.yaml"}
 
 
+def test_the_command_of_a_trial_is_a_study_of_its_own() -> None:
+    """Whatever the study's sampler is told of the searched keys."""
+    start = "{optimizer.learning_rate: 2e-3, optimizer.weight_decay: 0, optimizer.warmup_steps: 0, trainer.num_train_epochs: 3}"
+    plan = make_plan(
+        [QUICK, "study.sampler=cmaes", f"study.sampler_options={{x0: {start}}}", "study.study_name='größe 2'"]
+    )
+    again = make_plan(shlex.split(plan.trial(3, {"trainer.num_train_epochs": 4}).command)[3:])
+    assert again.config.study.study_name == "größe 2-trial-3" and len(again.space) == 0
+    assert again.config.trainer.num_train_epochs == 4
+
+
 def test_a_settled_experiment_settles_each_of_its_trials() -> None:
     made = experiment(QUICK)
     assert made.config.trainer.bf16 == made.at({}).trainer.bf16 == "auto"

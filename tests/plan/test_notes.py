@@ -143,6 +143,11 @@ def test_settings_without_effect_are_reported_where_the_user_made_them(tmp_path:
             ["dataset.validation_split=validation", "dataset.validation_ratio=0.1", "dataset.stratify=false"],
             "dataset.validation_ratio and dataset.stratify have no effect: dataset.validation_split is validation",
         ),
+        (
+            ["study.snapshots=never", "study.pruner=median", "study.snapshot_every=5"],
+            "study.snapshot_every has no effect: study.snapshots is never",
+        ),
+        (["launcher.wait=5"], "launcher.wait has no effect: launcher is inline"),
         (["tracker=none", "tracker.tags=[a]", "tracker.project=p"], "tracker.project and tracker.tags have no effect"),
     ],
     ids=str,

@@ -229,7 +229,41 @@ def test_questions_are_answered_with_exit_code_0(arguments: list[str], capsys: p
 def test_the_config_is_printed_resolved_and_in_part(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         make_plan([QUICK, "--cfg", "job", "--resolve", "--package", "trainer.seed", "study.seed=7"])
-    assert capsys.readouterr().out.strip() == "7"
+    assert capsys.readouterr().out == "7\n"
+
+
+@pytest.mark.parametrize(
+    ("part", "printed"),
+    [
+        ("prompt", "null\n"),
+        ("study.timeout", "null\n"),
+        ("trainer.save_best", "true\n"),
+        ("run_dir", "runs/quickstart\n"),
+        ("tracker.tags", "[]\n"),
+    ],
+)
+def test_a_part_of_the_config_is_printed_even_if_it_is_null(
+    part: str, printed: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as done:
+        make_plan([QUICK, "--cfg", "job", "--package", part])
+    assert (done.value.code, capsys.readouterr().out) == (0, printed)
+
+
+def test_a_text_with_the_mark_of_an_interpolation_is_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "experiment").mkdir()
+    text = "# @package _global_\ndefaults: [quickstart]\ntitle: 'costs \\${5} and \\${x'\n"
+    (tmp_path / "experiment" / "mine.yaml").write_text(text)
+    with pytest.raises(SystemExit) as done:
+        make_plan(["+experiment=mine", "--config-dir", str(tmp_path), "--cfg", "job"])
+    assert done.value.code == 0 and r"costs \${5} and \${x" in capsys.readouterr().out
+
+
+def test_a_run_directory_in_the_home_folder_is_found_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert make_plan([QUICK, "run_dir='~/runs/mine'"]).config.run_dir == f"{tmp_path}/runs/mine"
+    found = faults_of(QUICK, "study.warm_start=['~/runs/before']")
+    assert f"is {tmp_path}/runs/before, which is no folder" in found["study.warm_start[0]"]
 
 
 def test_an_unknown_flag_is_refused() -> None:
@@ -253,6 +287,8 @@ def test_an_unknown_flag_is_refused() -> None:
         (["-c", "hydra"], "--cfg", "must be job"),
         (["--package=nope"], "--package", "--cfg job --package nope"),
         (["--cfg", "job", "--package=nope"], "--package", "which the config does not have"),
+        (["--cfg", "job", "-p", "study.nam"], "--package", "(did you mean study."),
+        (["--cfg", "job", "-p", "tracker.tags.x"], "--package", "which the config does not have"),
         (["--resolve"], "--resolve", "--cfg job --resolve"),
     ],
 )

@@ -34,6 +34,28 @@ def test_a_value_from_the_command_line_is_not_searched() -> None:
     assert plan.trial(0, {"optimizer.learning_rate": 2e-3}).config.optimizer.weight_decay == 0
 
 
+def test_nor_is_one_within_a_mapping_of_the_command_line(tmp_path: Path) -> None:
+    plan = make_plan([QUICK, "optimizer={weight_decay: 0, warmup_steps: 0.1}"])
+    assert {"optimizer.weight_decay", "optimizer.warmup_steps"}.isdisjoint(one.key for one in plan.space)
+    trial = plan.trial(0, {"optimizer.learning_rate": 2e-3})
+    assert (trial.config.optimizer.weight_decay, trial.config.optimizer.warmup_steps) == (0, 0.1)
+    entries = "optimizer.lr_scheduler_kwargs.num_cycles: {choices: [1, 2, 3]}\n"
+    restarts = ["optimizer.lr_scheduler_type=cosine_with_restarts", "optimizer.lr_scheduler_kwargs={num_cycles: 4}"]
+    assert len(make_plan([QUICK, *restarts, space_file(tmp_path, entries)]).space) == 0
+
+
+def test_a_mapping_for_a_group_does_not_choose_its_option() -> None:
+    plan = make_plan([QUICK, "study.space=adapters", "adapter={head_init: probe}"])
+    assert "adapter" in plan.space
+    trial = plan.trial(0, {"adapter": "ia3", "optimizer.learning_rate": 2e-3, "trainer.per_device_train_batch_size": 8})
+    assert (trial.config.adapter.method, trial.config.adapter.head_init) == ("ia3", "probe")
+    assert "head_init: probe" in trial.command
+
+
+def test_a_value_within_a_mapping_is_of_the_command_line() -> None:
+    assert "(from the command line)" in faults_of(QUICK, "trainer={num_train_epochs: 0}")["trainer.num_train_epochs"]
+
+
 @pytest.mark.parametrize(("adapter", "searched"), [("lora", True), ("ia3", False)])
 def test_a_key_under_a_fixed_choice_is_searched_only_if_it_applies(adapter: str, searched: bool) -> None:
     plan = make_plan([QUICK, "study.space=adapters", f"adapter={adapter}"])

@@ -168,6 +168,15 @@ def test_a_fault_is_told_before_a_model_is_loaded(
     assert {one.name for one in tmp_path.glob("*.*")} <= {name, ".own"}
 
 
+@pytest.mark.parametrize("text", ["I have lost my card", "a long text " * 100])
+def test_a_text_in_place_of_a_file_is_refused_with_the_way_to_give_one(
+    winner: Path, text: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert ended(winner, text) == 2
+    said = capsys.readouterr().err
+    assert "there is no such file; a text itself is read from standard input, by INPUT -" in said and len(said) < 300
+
+
 def test_all_faults_are_told_at_once(winner: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert ended(winner, tmp_path / "no.csv", "--out", tmp_path / "a.xml", "--top", "9") == 2
     assert capsys.readouterr().err.startswith("sweep: 3 things to mend:")
@@ -255,5 +264,5 @@ def test_a_reader_that_has_gone_ends_it_quietly(
     os.close(reading)
     with os.fdopen(writing, "w") as stream:
         monkeypatch.setattr("sys.stdout", stream)
-        assert ended(winner, many(tmp_path)) == 0
+        assert ended(winner, many(tmp_path)) == 141
         assert capsys.readouterr().err == ""

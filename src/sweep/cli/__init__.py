@@ -1,1 +1,2 @@
-"""The subcommands `sweep NAME …`, beside a search. They never import torch."""
+"""The subcommands `sweep NAME …`, beside a search. Their modules import no torch: `predict` and
+`export` load it once the arguments are checked."""

@@ -8,7 +8,7 @@ from argparse import ArgumentTypeError
 from collections.abc import Callable
 from typing import TypeVar
 
-from sweep.config.dataset import is_encoding
+from sweep.config.dataset import TAB, is_encoding
 
 N = TypeVar("N", int, float)
 
@@ -42,7 +42,7 @@ def encoding(text: str) -> str:
 def delimiter(text: str) -> str:
     """Return one character; the word tab stands for a tab. Raises ArgumentTypeError for any other
     text."""
-    found = {"tab": "\t", "\\t": "\t"}.get(text, text)
+    found = TAB.get(text, text)
     if len(found) != 1:
         raise ArgumentTypeError(f"is {text!r}, but must be one character, or tab")
     return found

@@ -10,7 +10,7 @@ from typing import Any
 
 from sweep.analysis.plain import plain
 from sweep.cli.run_dir import add_winner, winner_of
-from sweep.config.overrides import quoted
+from sweep.config.quoting import quoted
 from sweep.errors import reported
 from sweep.records.winner import Winner
 from sweep.report.units import objective

@@ -4,6 +4,7 @@ from their run directories alone."""
 from __future__ import annotations
 
 import argparse
+import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -76,12 +77,12 @@ def _default_name(comparison: Comparison) -> str:
 
 
 def _out_faults(folder: Path | None) -> list[Fault]:
+    """Return why the folder cannot be written to. It is not made: the runs may have faults."""
     if folder is None:
         return []
     if (folder / "lock.json").exists():
         return [Fault("--out", f"is {folder}, but that is a run directory; name another folder")]
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        return [Fault("--out", f"is {folder}, but it cannot be made: {error.strerror or error}")]
+    nearest = next(place for place in (folder, *folder.absolute().parents) if os.path.lexists(place))
+    if not nearest.is_dir():
+        return [Fault("--out", f"is {folder}, but it cannot be made: {nearest} is no folder")]
     return []

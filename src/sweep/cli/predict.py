@@ -21,7 +21,6 @@ from sweep.data.file_formats import JSON, PARQUET, kind_of
 from sweep.data.stream import TextFormat, Window
 from sweep.engine.numerics import tell_libraries
 from sweep.errors import Fault, Interrupted, UserError, disk_failure, reported
-from sweep.outputs import drop_output
 from sweep.predict.columns import Added
 from sweep.predict.labelling import label_rows
 from sweep.predict.output import Shape, Writer, file_writer, out_faults, parquet_faults, stream_writer, unfinished
@@ -60,7 +59,7 @@ class Job:
 
 def main(argv: Sequence[str] | None = None) -> None:
     asked = _parser().parse_args(argv)
-    with reported(), _open_pipe():
+    with reported():
         job = _job(asked, winner_of(asked))
         model = _loaded(job)
         tally = Tally(None if job.source is None else job.source.count)
@@ -185,16 +184,6 @@ def _utf8(stream: TextIO) -> TextIO:
     if reconfigure := getattr(stream, "reconfigure", None):
         reconfigure(encoding="utf-8", errors="backslashreplace")
     return stream
-
-
-@contextmanager
-def _open_pipe() -> Iterator[None]:
-    """End quietly where the reader of standard output has gone, such as `head`."""
-    try:
-        yield
-    except BrokenPipeError:
-        drop_output()  # else Python complains as it ends
-        raise SystemExit(0) from None
 
 
 @contextmanager

@@ -160,17 +160,18 @@ def may_be_of_own_method(key: str, groups: Mapping[str, Sequence[str]]) -> bool:
     )
 
 
-def foreign_key(method: str, name: str, value: object) -> str:
-    """Return what is wrong with a key that the method does not have."""
+def refused_key(method: str, name: str, value: object, meant: str = "") -> str:
+    """Return what is wrong with a key that the method does not have. `meant` asks about the key
+    that was probably meant, where that is not one of a similar name."""
     kind = known().get(method)
     owners = [other for other, each in known().items() if name in each.model_fields]
     if kind is None or not owners:
         names = tuple(kind.model_fields) if kind else key_names()
-        return (
-            f"is not a config key{closest(name, names)}; adapter has: {', '.join(names)} (adapter.method is {method})"
-        )
+        question = meant or closest(name, names)
+        return f"is not a config key{question}; adapter has: {', '.join(names)} (adapter.method is {method})"
     having = " and ".join([", ".join(owners[:-1]), owners[-1]]) if len(owners) > 1 else owners[0]
-    rule = f"is {json.dumps(value)}, but adapter.method is {method}: only {having} {'have' if owners[1:] else 'has'} it"
+    shown, have = json.dumps(value, ensure_ascii=False), "have" if owners[1:] else "has"
+    rule = f"is {shown}, but adapter.method is {method}: only {having} {have} it"
     return f"{rule}; type adapter.{name}=null, or adapter={owners[0]}"
 
 

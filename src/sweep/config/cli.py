@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sweep.config.commands import listing
-from sweep.config.folders import conf_dir, sweeps_dir
+from sweep.config.folders import conf_dir, expanded, sweeps_dir
 from sweep.errors import Fault, UserError
 
 _USAGE = "python -m sweep +experiment=NAME [key=value …] [--config-dir DIR] [--cfg job [--resolve] [--package KEY]]"
@@ -68,7 +68,7 @@ def read_arguments(argv: Sequence[str]) -> Request:
     """Return the request.
 
     Raises SystemExit after `--help` and `--version` and for unknown flags; UserError for flags of
-    Hydra's that sweep does not have, and for flags that would have no effect.
+    Hydra's that sweep does not have, for flags that would have no effect, and for an empty folder.
     """
     parser = _parser()
     if not argv:
@@ -78,18 +78,20 @@ def read_arguments(argv: Sequence[str]) -> Request:
     if set(argv) & set(_HELP):
         parser.epilog = f"{parser.epilog}\n{_own_help(parser, argv)}".rstrip()
     found = parser.parse_intermixed_args(argv)
-    if faults := list(_without_effect(found)):
+    if faults := list(_flag_faults(found)):
         raise UserError(faults)
     return Request(
         overrides=tuple(found.overrides),
-        config_dirs=tuple(Path(folder) for folder in found.config_dir),
+        config_dirs=tuple(map(expanded, found.config_dir)),
         show=found.cfg,
         resolve=found.resolve,
         package=found.package,
     )
 
 
-def _without_effect(found: argparse.Namespace) -> Iterator[Fault]:
+def _flag_faults(found: argparse.Namespace) -> Iterator[Fault]:
+    if "" in found.config_dir:
+        yield Fault("--config-dir", "is empty, but must be a folder of your own")
     if found.cfg in ("hydra", "all"):
         rule = f"is {found.cfg}, but must be job: sweep does not use Hydra's own settings, so there are none to print"
         yield Fault("--cfg", rule)
@@ -138,7 +140,7 @@ def _own_help(parser: argparse.ArgumentParser, argv: Sequence[str]) -> str:
     """Return the lines of `--help` on the files of the user's own folders."""
     found, _ = parser.parse_known_intermixed_args([word for word in argv if word not in _HELP])
     lines = []
-    for folder in map(Path, found.config_dir):
+    for folder in map(expanded, found.config_dir):
         groups: dict[str, list[str]] = {}
         for file in sorted(folder.glob("*/*.yaml")):
             groups.setdefault(file.parent.name, []).append(file.stem)

@@ -8,7 +8,6 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import accumulate
@@ -22,24 +21,23 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import ConfigIndexError, ConfigTypeError, OmegaConfBaseException
 
-from sweep.config import defaults, interpolations
+from sweep.config import defaults, interpolations, own_files
 from sweep.config.composed import Composed, Tree
 from sweep.config.folders import conf_dir
+from sweep.config.hints import PACKAGE_LINE, list_hint, mapping_hint
+from sweep.config.keys import is_key, section
 from sweep.config.names import OptimizerName
-from sweep.config.parse import PACKAGE_LINE, is_key, list_hint, mapping_hint, section
-from sweep.config.yamlfile import DEEPEST, UNREADABLE, hazard
+from sweep.config.quoting import quoted
+from sweep.config.yamlfile import DEEPEST, UNREADABLE
 from sweep.errors import Fault, UserError, closest, first_line, shortened
 
 COMMAND_LINE = "the command line"
-_DEPTHS = (
-    "*.yaml",
-    "*/*.yaml",
-    "*/*/*.yaml",
-)  # of a user's folder, where Hydra looks for configs and for options of nested groups
 _LONGEST = 80  # characters of an override that a message shows
 _OF_HYDRA = "is a setting of Hydra's own runner, which sweep does not use: Hydra only composes the config here"
 # Hydra's message where the defaults list of an experiment overrides a group below the key `experiment`.
 _UNPACKAGED = re.compile(r"In '(experiment/[^']+)': Could not override '[^']*@experiment\b")
+# Hydra's messages where a defaults list names an option that no file has.
+_NOT_THERE = re.compile(r"Could not (?:find|load) '(\w+)/([^'/]+)'")
 TRACKER = "tracker"  # the only group of which several options may be taken
 _ONE_IN_A_FILE = (
     "is a list in a defaults list, which takes one tracker; write `- override /tracker: NAME` there, and above the "
@@ -63,7 +61,7 @@ class Composer:
 
     config_dirs: tuple[Path, ...] = ()
     _parser: OverridesParser = field(default_factory=OverridesParser.create, repr=False)
-    _keys: dict[str, str] = field(default_factory=dict, repr=False, compare=False)
+    _keys: dict[str, tuple[str, tuple[str, ...]]] = field(default_factory=dict, repr=False, compare=False)
     _remembered: dict[tuple[str, ...], Composed] = field(default_factory=dict, repr=False, compare=False)
     _files: dict[Path, DictConfig | ListConfig] = field(default_factory=dict, repr=False, compare=False)
 
@@ -83,30 +81,7 @@ class Composer:
 
     @cached_property
     def _hazards(self) -> tuple[Fault, ...]:
-        """Return the faults of the user's files on which Hydra would hang, or without a name.
-
-        A file that cannot be opened is left to Hydra, which may not need it.
-        """
-        found = []
-        for path in self._own_files():
-            with suppress(OSError):
-                if rule := hazard(path):
-                    found.append(Fault(str(path), rule))
-        return tuple(found)
-
-    def _unreadable(self) -> str:
-        """Return the first of the user's own files that cannot be loaded, or an empty text."""
-        for path in self._own_files():
-            try:
-                OmegaConf.load(path)
-            except (OmegaConfBaseException, *UNREADABLE):
-                return str(path)
-        return ""
-
-    def _own_files(self) -> Iterator[Path]:
-        for path in (path for folder in self.config_dirs for depth in _DEPTHS for path in sorted(folder.glob(depth))):
-            if path.is_file():
-                yield path
+        return own_files.hazards(self.config_dirs)
 
     def file(self, group: str, option: str) -> Path | None:
         """Return the file of a group's option, or None where there is none."""
@@ -128,8 +103,9 @@ class Composer:
         """
         _register_resolvers()
         defaults.register()
-        faults = [*self._folder_faults(), *self._hazards]
+        faults = [*own_files.folder_faults(self.config_dirs), *self._hazards]
         accepted = [text for raw in self._one_by_one(overrides) if (text := self._accept(raw, faults)) is not None]
+        faults += _two_experiments([raw for raw in overrides if self.key(raw) == "experiment"])
         if faults:
             raise UserError(faults)
         folders = (str(folder).replace("'", "\\'") for folder in self.folders[1:])
@@ -140,14 +116,18 @@ class Composer:
                     "config", overrides=[*accepted, f"hydra.searchpath=[{search_path}]"], return_hydra_config=True
                 )
         except (HydraException, OmegaConfBaseException) as error:
-            raise UserError([_composing(error)]) from None
+            raise UserError([self._composing_fault(error)]) from None
         except UNREADABLE as error:
-            rule = f"is no YAML that can be read: {' '.join(str(error).split())}"
-            raise UserError.of(self._unreadable() or "a config file", rule) from None
+            said = " ".join(str(error).split())
+            file = own_files.blamed(self.config_dirs, said) or "a config file"
+            raise UserError.of(file, f"cannot be read as a config: {said}") from None
+        except RecursionError:
+            file = own_files.endless(self.config_dirs) or "a config file"
+            raise UserError.of(file, "has a defaults list that leads back to this file; take one entry out") from None
         choices = {str(group): str(option) for group, option in tree.hydra.runtime.choices.items()}
         if TRACKER not in choices:  # Hydra merges the files of a list, so that the last one wins
             raise UserError.of(TRACKER, _ONE_IN_A_FILE, COMMAND_LINE if self._chosen(overrides) else "a config file")
-        if faults := list(self._hydra_faults(choices)):
+        if faults := list(self._runner_faults(choices)):
             raise UserError(faults)
         OmegaConf.set_struct(tree, False)
         del tree["hydra"]
@@ -200,35 +180,34 @@ class Composer:
 
     def key(self, override: str) -> str:
         """Return the config key or group that an override sets, or an empty text for neither."""
-        if override not in self._keys:  # every trial asks for the keys of the whole command line, more than once
-            self._keys[override] = self._key(override)
-        return self._keys[override]
+        return self._read(override)[0]
+
+    def keys(self, override: str) -> tuple[str, ...]:
+        """Return the key or group that an override sets, or each key of a mapping that it gives to
+        a section (`trainer={seed: 1}`); none where it sets neither. The entries of a mapping that
+        is a value of its own, such as study.limits, follow its key."""
+        return self._read(override)[1]
 
     def override(self, key: str, value: str) -> str:
         """Return the override that sets a key to a value as Hydra reads it. Its key need not be
         read again, which takes Hydra's parser a millisecond."""
         text = f"{key}={value}"
-        self._keys[text] = key
+        self._keys[text] = (key, (key,))
         return text
 
-    def _key(self, override: str) -> str:
-        try:
-            return str(self._parser.parse_override(override).key_or_group)
-        except (HydraException, ValueError, RecursionError):
-            return ""
+    def _read(self, override: str) -> tuple[str, tuple[str, ...]]:
+        """Return `key` and `keys`. Every trial asks for those of the whole command line, more than
+        once."""
+        if override not in self._keys:
+            try:
+                found = self._parser.parse_override(override)
+                key = str(found.key_or_group)
+                self._keys[override] = (key, tuple(_set_by(key, found.value())) if key else ())
+            except (HydraException, ValueError, RecursionError):
+                self._keys[override] = ("", ())
+        return self._keys[override]
 
-    def _folder_faults(self) -> Iterator[Fault]:
-        for folder in self.config_dirs:
-            if not folder.is_dir():
-                yield Fault("--config-dir", f"{folder} is not a folder")
-            for file in folder.glob("*/*.yaml"):
-                if (conf_dir() / file.parent.name / file.name).exists():
-                    # Hydra would take the shipped one without a warning.
-                    yield Fault(
-                        "--config-dir", f"{file} has the name of a config that ships with sweep; give it another"
-                    )
-
-    def _hydra_faults(self, choices: Mapping[str, str]) -> Iterator[Fault]:
+    def _runner_faults(self, choices: Mapping[str, str]) -> Iterator[Fault]:
         """Yield a fault for each of the user's configs that sets Hydra's runner, to no effect."""
         for group, option in choices.items():
             file = self.file(group, option)
@@ -272,6 +251,19 @@ class Composer:
             return f"+{raw}"  # a key that has a default is there already, which `+` alone refuses
         return raw
 
+    def _composing_fault(self, error: HydraException | OmegaConfBaseException) -> Fault:
+        """Return the fault that stopped Hydra, with the user's file that it is in."""
+        fault = _composing_fault(error)
+        said = " ".join(str(error).split()) or fault.message
+        file = own_files.blamed(self.config_dirs, said)
+        if (found := _NOT_THERE.search(said)) and found[1] in self.groups:
+            group, option = found.groups()
+            rule = (
+                f"is {option}, but must be one of: {', '.join(self.groups[group])}{closest(option, self.groups[group])}"
+            )
+            return Fault(group, rule, file or "a defaults list")
+        return Fault(file, fault.message) if file and not fault.path else fault
+
     def _in_quotes(self, raw: str) -> str:
         """Return the override with its value in quotes, as a shell takes it.
 
@@ -280,20 +272,22 @@ class Composer:
         key, _, value = raw.partition("=")
         if not value or value[0] in "[{\"'" or len(raw) > _LONGEST:
             return ""
-        quoted = f'{key}="{value}"'
+        whole = f'{key}="{value}"'
         try:
-            override = self._parser.parse_override(quoted)
+            override = self._parser.parse_override(whole)
         except (HydraException, ValueError):
             return ""
-        return shlex.quote(quoted) if override.value() == value else ""
+        return shlex.quote(whole) if override.value() == value else ""
 
     def _accept_group(self, raw: str, override: Override, faults: list[Fault]) -> str | None:
         group, option, options = override.key_or_group, str(override.value()), self.groups[override.key_or_group]
         if group == "experiment" and override.type == OverrideType.CHANGE:
             faults.append(Fault("experiment", f"write +experiment={option}: an experiment is added", COMMAND_LINE))
         elif option not in options and override.type != OverrideType.DEL:
-            rule = f"is {option}, but must be one of: {', '.join(options)}"
-            hint = closest(option, options) or self._elsewhere(group, option)
+            said = option if isinstance(override.value(), str) else quoted(override.value())
+            rule = f"is {said}, but must be one of: {', '.join(options)}"
+            hint = own_files.misplaced(self.folders[1:], group, option) or closest(option, options)
+            hint = hint or self._elsewhere(group, option)
             faults.append(Fault(group, rule + hint, COMMAND_LINE))
         else:
             # `+adapter=lora` would be a second choice for a group that has one already.
@@ -310,7 +304,7 @@ class Composer:
         return f"; for {group}/{option}.yaml in a folder of your own, add --config-dir FOLDER"
 
 
-def _composing(error: HydraException | OmegaConfBaseException) -> Fault:
+def _composing_fault(error: HydraException | OmegaConfBaseException) -> Fault:
     """Return the fault that stopped Hydra.
 
     Hydra names neither key nor kind where a list or mapping is expected.
@@ -327,6 +321,22 @@ def _composing(error: HydraException | OmegaConfBaseException) -> Fault:
     a_list = f"a list{list_hint(str(key)) or ', such as [first,second]'}"
     shape = a_list if kind is list else f"a mapping{mapping_hint(str(key))}"
     return Fault(str(key), f"must be {shape}", COMMAND_LINE if "override" in str(error) else "")
+
+
+def _two_experiments(overrides: Sequence[str]) -> Iterator[Fault]:
+    """Yield a fault for experiments that are taken at once."""
+    if len(overrides) > 1:
+        rule = "is given more than once; take one, or write one of your own whose defaults list names the others"
+        yield Fault("experiment", rule, COMMAND_LINE)
+
+
+def _set_by(key: str, value: object) -> Iterator[str]:
+    """Yield the keys that are set where a key is given this value."""
+    if not isinstance(value, dict) or section(key) is None:
+        yield key
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            yield from _set_by(f"{key}.{name}", inner)
 
 
 def _depth(text: str) -> int:

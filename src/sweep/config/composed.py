@@ -12,11 +12,15 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from sweep.errors import UserError, first_line
+from sweep.config.hints import mapping_hint
+from sweep.config.keys import section
+from sweep.config.schema import Config
+from sweep.errors import Fault, UserError, first_line
 
 _OF_NO_KEY = "${conf_dir:}"  # an interpolation that depends on no key
 _OF_A_KEY = re.compile(r"\$\{([A-Za-z_][\w.]*)\}")
 _OF_NAMES = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")  # keys without places of lists
+_MARK = re.compile(r"(\\*)\$\{")  # the beginning of an interpolation, with backslashes that escape it
 _MISSING = "???"  # to OmegaConf, a value that has to be given
 
 
@@ -37,9 +41,14 @@ class Tree:
         return pickle.dumps(_resolved(self.config))
 
     @cached_property
+    def missing(self) -> tuple[str, ...]:
+        """Return the keys whose values have to be given, as OmegaConf marks them."""
+        return tuple(place for place, text in _texts(OmegaConf.to_container(self.config)) if text == _MISSING)
+
+    @cached_property
     def named(self) -> frozenset[str] | None:
         """Return the keys that interpolations name; None where one may depend on others."""
-        texts = [text.replace(_OF_NO_KEY, "") for text in _texts(OmegaConf.to_container(self.config))]
+        texts = [text.replace(_OF_NO_KEY, "") for _, text in _texts(OmegaConf.to_container(self.config))]
         if any("${" in _OF_A_KEY.sub("", text) for text in texts):
             return None
         return frozenset(name for text in texts for name in _OF_A_KEY.findall(text))
@@ -83,8 +92,11 @@ class Composed:
     def resolved(self) -> dict[str, Any]:
         """Return the config as a plain mapping, with interpolations filled in.
 
-        Raises UserError where an interpolation names nothing.
+        Raises UserError where an interpolation names nothing, and for a value that is `???`.
         """
+        if missing := [key for key in self.base.missing if key not in self.changes]:
+            rule = f"is {_MISSING}, which stands for a value that must be given; type"
+            raise UserError([Fault(key, f"{rule} {key}=VALUE") for key in missing])
         if not self.changes or not self._are_plain:
             return _resolved(self.tree)
         found: dict[str, Any] = pickle.loads(self.base.plain)
@@ -122,17 +134,41 @@ def _resolved(tree: DictConfig) -> dict[str, Any]:
     try:
         found = OmegaConf.to_container(tree, resolve=True)
     except OmegaConfBaseException as error:
+        empty = [name for name in _sections() if name in tree and OmegaConf.select(tree, name) is None]
+        if empty:  # interpolations name their keys
+            raise UserError(
+                [Fault(name, f"is null, but must be a mapping{mapping_hint(name)}") for name in empty]
+            ) from None
         raise UserError.of(str(error.full_key or ""), first_line(error)) from None
     assert isinstance(found, dict)
     return {str(key): value for key, value in found.items()}
 
 
-def _texts(value: Any) -> Iterator[str]:
+def literal(value: Any) -> Any:
+    """Return a plain value as OmegaConf takes it: `${` in its texts begins no interpolation."""
+    match value:
+        case dict():
+            return {key: literal(item) for key, item in value.items()}
+        case list():
+            return [literal(item) for item in value]
+        case str():
+            return _MARK.sub(lambda found: f"{found[1] * 2}\\${{", value)
+        case _:
+            return value
+
+
+def _sections() -> Iterator[str]:
+    """Yield the sections of the config that cannot be null."""
+    return (name for name, field in Config.model_fields.items() if section(name) and field.get_default() is not None)
+
+
+def _texts(value: Any, place: str = "") -> Iterator[tuple[str, str]]:
+    """Yield each text in a plain value, with its dotted key."""
     if isinstance(value, dict):
-        for item in value.values():
-            yield from _texts(item)
+        for key, item in value.items():
+            yield from _texts(item, f"{place}.{key}" if place else str(key))
     elif isinstance(value, list):
-        for item in value:
-            yield from _texts(item)
+        for index, item in enumerate(value):
+            yield from _texts(item, f"{place}[{index}]")
     elif isinstance(value, str):
-        yield value
+        yield place, value

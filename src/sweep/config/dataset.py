@@ -18,7 +18,7 @@ Seed = Annotated[int, Field(ge=0, lt=2**32)]  # what NumPy takes
 
 
 def is_encoding(name: str) -> bool:
-    """Return whether Python knows a text encoding of this name; base64 is none of text."""
+    """Return whether Python has a text encoding of this name. Its base64 encodes no text."""
     try:
         "".encode(name)
     except (LookupError, ValueError):
@@ -36,6 +36,17 @@ def _known_encoding(name: str) -> str:
 
 Encoding = Annotated[str, AfterValidator(_known_encoding)]
 
+
+TAB = {"tab": "\t", "\\t": "\t"}  # what may stand for a tab, which is hard to type
+
+
+def _one_character(text: str) -> str:
+    if len(text) != 1:
+        raise PydanticCustomError("delimiter", "be one character, or tab")
+    return text
+
+
+Delimiter = Annotated[str, AfterValidator(lambda text: _one_character(TAB.get(text, text)))]
 
 DottedPath = Annotated[str, AfterValidator(dotted)]
 
@@ -104,9 +115,9 @@ class DatasetConfig(Section):
     encoding: Encoding = Field(
         "utf-8", description="of CSV, TSV and JSON files; utf-8 follows a byte order mark, of UTF-16 and UTF-32 too"
     )
-    delimiter: Annotated[str, Field(min_length=1, max_length=1)] | None = Field(
+    delimiter: Delimiter | None = Field(
         None,
-        description="of a text file; null takes the comma for .csv, the tab for .tsv and .txt, "
+        description="of a text file, one character, or tab; null takes the comma for .csv, the tab for .tsv and .txt, "
         "or what the header has in its place",
     )
     quoting: bool = Field(True, description="a text file puts fields in double quotes where need be")

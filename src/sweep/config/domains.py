@@ -23,10 +23,9 @@ class Range:
         return all(isinstance(value, int) for value in (self.low, self.high, self.step or 0))
 
     def ends(self) -> tuple[Scalar, ...]:
-        """Return both ends as the sampler gives them, and for fractions one step above `low`.
-
-        That value may be no whole number where both ends are.
-        """
+        """Return both ends as the sampler gives them, and for fractions one step above `low`: with
+        a fractional step that value is a fraction where both ends are whole numbers, and shows
+        whether the key takes fractions."""
         if self.whole:
             return (self.low, self.high)
         inner = () if self.step is None else (self.low + self.step,)

@@ -19,6 +19,12 @@ def _shipped(name: str) -> Path:
     return packed if packed.is_dir() else _PACKAGE.parents[1] / name
 
 
+def expanded(path: str) -> Path:
+    """Return a path with the home folder of its user in place of `~` or `~USER` at its beginning.
+    A path whose user has no home stays as it is: pathlib would raise an error."""
+    return Path(os.path.expanduser(path))  # noqa: PTH111
+
+
 def conf_dir() -> Path:
     """Return the folder of the shipped configs."""
     return _shipped("conf")
@@ -36,7 +42,7 @@ def cache_dir() -> Path:
     """
     named = os.environ.get(CACHE)
     base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return Path(named) if named else base / "sweep"
+    return expanded(named) if named else base / "sweep"
 
 
 def token_cache() -> Path:

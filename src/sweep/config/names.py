@@ -1,6 +1,6 @@
 """The names that transformers gives optimizers and schedules, without importing it.
 
-A test compares them.
+A test compares them with those of transformers.
 """
 
 from __future__ import annotations

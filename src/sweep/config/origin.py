@@ -10,7 +10,7 @@ from omegaconf import DictConfig
 
 from sweep.config.compose import COMMAND_LINE, Composer
 from sweep.config.folders import conf_dir
-from sweep.config.parse import is_key, section
+from sweep.config.keys import is_key, section
 
 _SHIPPED = "conf/"  # the beginning of the names of shipped configs
 
@@ -40,8 +40,7 @@ class Origins:
         return self._of(path) or self._of(_value_key(path))
 
     def _of(self, path: str) -> str:
-        for override in self.overrides:
-            key = self.composer.key(override)
+        for key in (key for override in self.overrides for key in self.composer.keys(override)):
             if key == path or path.startswith(f"{key}.") and key not in self.composer.groups:
                 return COMMAND_LINE
         experiment_first = sorted(self.choices.items(), key=lambda choice: choice[0] != "experiment")

@@ -25,7 +25,7 @@ from sweep.config.limits import Limits
 from sweep.config.loss import LossConfig
 from sweep.config.names import OptimizerName, ScheduleName
 from sweep.config.published import PublishedConfig
-from sweep.config.section import Bytes, Count, Names, NonNegative, Probability, Seconds
+from sweep.config.section import Bytes, Count, Names, NonNegative, Place, Probability, Seconds
 from sweep.config.section import Scalar as Scalar
 from sweep.config.section import Section as Section  # for the plug-ins of trackers
 from sweep.config.stop import StopConfig
@@ -211,7 +211,9 @@ class StudyConfig(StudyObjectives):
     enqueue: tuple[dict[str, Scalar], ...] = Field(
         (), description="known configurations to try first, such as [{optimizer.learning_rate: 1.0e-4}]"
     )
-    warm_start: tuple[str, ...] = Field((), description="run directories of studies whose trials this one learns from")
+    warm_start: tuple[Place, ...] = Field(
+        (), description="run directories of studies whose trials this one learns from"
+    )
     confirm_seeds: Annotated[int, Field(ge=1, le=1000)] = Field(
         1,
         description="1 retrains the best trial as it was; above 1: the best few train again with that many fresh seeds each, "
@@ -295,7 +297,7 @@ class Config(Section):
     """The whole config of an experiment."""
 
     title: str = ""
-    run_dir: Annotated[str, Field(min_length=1)] = "runs/study"
+    run_dir: Annotated[Place, Field(min_length=1)] = "runs/study"
     model: ModelConfig = ModelConfig()
     adapter: Annotated[SerializeAsAny[AdapterConfig], BeforeValidator(adapters.parsed)] = Field(
         default_factory=adapters.default

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from sweep.config.folders import expanded
 
 Scalar = bool | int | float | str | None
 Count = Annotated[int, Field(ge=1, le=10**9)]
@@ -13,6 +15,7 @@ Seconds = Annotated[float, Field(gt=0, le=10**8)]  # three years
 Bytes = Annotated[float, Field(gt=0, le=10**18)]
 NonNegative = Annotated[float, Field(ge=0)]
 Probability = Annotated[float, Field(ge=0, lt=1)]
+Place = Annotated[str, AfterValidator(lambda path: str(expanded(path)) if path.startswith("~") else path)]
 Names = Annotated[tuple[str, ...], Field(min_length=1)]
 
 

@@ -21,8 +21,10 @@ from omegaconf.errors import OmegaConfBaseException
 
 from sweep.config.adapter import may_be_of_own_method
 from sweep.config.domains import Choices, Number, Range
-from sweep.config.folders import sweeps_dir
-from sweep.config.parse import is_key, keys, section
+from sweep.config.folders import expanded, sweeps_dir
+from sweep.config.hints import meant
+from sweep.config.keys import is_key, keys, section
+from sweep.config.own_files import misplaced
 from sweep.config.schema import Scalar
 from sweep.config.yamlfile import UNREADABLE, hazard
 from sweep.errors import Fault, UserError, closest, shortened
@@ -134,16 +136,17 @@ def find(name: str, config_dirs: Sequence[Path]) -> Path:
     Raises UserError, which names the known spaces.
     """
     if name.endswith((".yaml", ".yml")):
-        if Path(name).is_file():
-            return Path(name)
+        if (file := expanded(name)).is_file():
+            return file
         raise UserError.of("study.space", f"is {name}, but there is no such file")
     folders = [sweeps_dir(), *(folder / "sweeps" for folder in config_dirs)]
     for folder in folders:
         if (path := folder / f"{name}.yaml").is_file():
             return path
     known = sorted({path.stem for folder in folders for path in folder.glob("*.yaml")})
-    rule = f"is {name}, but must be a path ending in .yaml, or one of: {', '.join(known)}{closest(name, known)}"
-    raise UserError.of("study.space", rule)
+    rule = f"is {name}, but must be a path ending in .yaml, or one of: {', '.join(known)}"
+    here = f"; type study.space={name}.yaml" if name and Path(f"{name}.yaml").is_file() else ""
+    raise UserError.of("study.space", rule + (here or misplaced(config_dirs, "sweeps", name) or closest(name, known)))
 
 
 def load(path: Path, groups: Mapping[str, Sequence[str]]) -> tuple[Space, list[Fault]]:
@@ -175,10 +178,14 @@ class _Reader:
     faults: list[Fault] = field(default_factory=list)
 
     def read(self, key: str, entry: Any) -> None:
+        if nested := _nested(key, entry):
+            self._fault(key, nested)
+            return
         before = len(self.faults)
         known = is_key(key) and section(key) is None or may_be_of_own_method(key, self.groups)
         if key not in self.groups and not _is_entry(key) and not known:
-            self._fault(key, f"is neither a config key nor a config group{closest(key, (*keys(), *self.groups))}")
+            question = meant(key) or closest(key, (*keys(), *self.groups))
+            self._fault(key, f"is neither a config key nor a config group{question}")
         elif key in ("experiment", "study", "tracker", "engine", "launcher") or key.startswith(
             ("study.", "tracker.", "engine.", "launcher.", "run_dir", "published")
         ):
@@ -287,7 +294,9 @@ class _Reader:
         found: dict[str, tuple[Scalar, ...]] = {}
         for name, wanted in entry.items():
             values = tuple(wanted) if isinstance(wanted, list) else (wanted,)
-            if name not in known:
+            if not values:
+                self._fault(f"{key}.when", f"gives no value of {name}, but must give at least one")
+            elif name not in known:
                 self._fault(
                     f"{key}.when", f"names {name}, but must name a key searched above it: {', '.join(known) or 'none'}"
                 )
@@ -305,6 +314,15 @@ def _is_entry(key: str) -> bool:
     """Return whether the key is an entry of a mapping whose entries can be searched alone."""
     owner, _, name = key.rpartition(".")
     return owner in ENTRIES and bool(name)
+
+
+def _nested(key: str, entry: Any) -> str:
+    """Return the rule for keys below their section, which are written in full; empty for any other
+    entry."""
+    if not isinstance(entry, dict) or any(name in _RANGE_FIELDS for name in entry):
+        return ""
+    inner = [f"{key}.{name}" for name in entry if is_key(f"{key}.{name}")]
+    return f"holds keys of its own, which are written in full, as {inner[0]}: {{low: …, high: …}}" if inner else ""
 
 
 def _twice(values: Sequence[Scalar]) -> str:

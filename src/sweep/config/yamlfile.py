@@ -20,6 +20,7 @@ DEEPEST = 40
 LONGEST_NUMBER = 100  # characters
 # The errors that PyYAML raises for a file; the last three for a tag such as !!int on a text.
 UNREADABLE = (yaml.YAMLError, OSError, ValueError, TypeError, AttributeError)
+_HEADER = re.compile(r"\ufeff\s*#\s*@")  # Hydra looks for the header at the very beginning of a file
 _DIGITS = re.compile(r"[-+]?(0[xob])?[0-9a-fA-F_:.]+")
 
 
@@ -34,6 +35,8 @@ def hazard(path: Path) -> str | None:
         text = path.read_bytes().decode()
     except UnicodeDecodeError as error:
         return f"is not UTF-8 text (byte {error.start}): save it as UTF-8"
+    if _HEADER.match(text):
+        return "begins with a byte order mark, which hides its first line from Hydra: save it as UTF-8 without one"
     before, nul, _ = text.partition("\0")
     if nul:
         return f"holds a NUL in line {before.count(chr(10)) + 1}: save it as plain UTF-8 text"

@@ -8,6 +8,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+from sweep.config.folders import expanded
 from sweep.config.schema import DatasetConfig
 from sweep.data.file_formats import kind_of
 from sweep.data.files import read_from_folder, read_only_file
@@ -24,7 +25,7 @@ def open_source(config: DatasetConfig, wanted: Set[str]) -> Source:
 
     `wanted` are the columns to read. Raises UserError if there is no such data.
     """
-    path = Path(config.path).expanduser()
+    path = expanded(config.path)
     if config.path and _is_there(path):
         return replace(_local(path, config, wanted), notes=tuple(_unread(path, config)), unread=OF_HUB)
     if HUB_ID.fullmatch(config.path) and kind_of(path) is None:

@@ -13,6 +13,8 @@ from sweep.errors import Fault, closest
 TEMPLATE, WORDS = "prompt.template", "prompt.label_words"
 TEXT, PAIR = "text", "text_pair"
 
+_YES_AND_NO = '; YAML reads yes, no, on and off as true and false: write such a name in quotes, as "yes"'
+
 Field = tuple[str, str | None, str | None, str | None]  # as string.Formatter gives them
 
 
@@ -68,7 +70,7 @@ def word_faults(prompt: PromptConfig, labels: LabelSpace) -> Iterator[Fault]:
             rule = (
                 f"names {name}, which is no label{closest(name, labels.names)}; labels are {listed(labels.names, 20)}"
             )
-            yield Fault(WORDS, rule)
+            yield Fault(WORDS, rule + (_YES_AND_NO if name in ("true", "false") else ""))
         elif not words.strip():
             yield Fault(WORDS, f"has no words for {name}")
     if missing := [name for name in labels.names if name not in prompt.label_words]:

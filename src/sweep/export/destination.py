@@ -26,11 +26,11 @@ def filled(folder: Path) -> Iterator[Path]:
     error, and is deleted otherwise. `folder` is absent or empty. Temporary folders of earlier
     processes that were killed are deleted.
 
-    An empty folder that cannot be replaced, such as a mount, stays and gets the files. Raises
-    UserError where no folder can be made there.
+    An empty folder that cannot be replaced, such as a mount, or that is the working directory,
+    stays and gets the files. Raises UserError where no folder can be made there.
     """
     folder = folder.resolve()  # of a link to a folder, which stays
-    fixed = folder.is_dir() and (folder.is_mount() or not os.access(folder.parent, os.W_OK))
+    fixed = folder.is_dir() and (_is_here(folder) or folder.is_mount() or not os.access(folder.parent, os.W_OK))
     home = folder if fixed else folder.parent
     try:
         home.mkdir(parents=True, exist_ok=True)
@@ -53,6 +53,12 @@ def filled(folder: Path) -> Iterator[Path]:
     finally:
         held.release()
         shutil.rmtree(beside, ignore_errors=True)
+
+
+def _is_here(folder: Path) -> bool:
+    """Return whether a folder is the working directory: a shell in it would stay in the one that
+    was replaced, and find no file."""
+    return folder.samefile(Path.cwd())
 
 
 def left_over(folder: Path) -> list[Path]:

@@ -21,6 +21,18 @@ def access_faults() -> Iterator[Fault]:
         yield Fault("--to", f"is hub, but there is no token of the Hugging Face Hub, so nothing is uploaded; {_LOG_IN}")
 
 
+def name_fault(name: str) -> str:
+    """Return the rule of the hub that the name of a repository breaks; empty if it breaks none."""
+    from huggingface_hub.errors import HFValidationError
+    from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
+
+    try:
+        validate_repo_id(name)
+    except HFValidationError as error:
+        return first_line(error)
+    return ""
+
+
 def check_repository(name: str, *, replace: bool) -> None:
     """Raise UserError where the repository holds files that may not be replaced, or the hub cannot
     be asked."""

@@ -86,8 +86,10 @@ def _folder_faults(folder: Path) -> Iterator[Fault]:
 
 
 def _repository_faults(name: str) -> Iterator[Fault]:
-    from sweep.export.hub import access_faults
+    from sweep.export.hub import access_faults, name_fault
 
     if not _REPOSITORY.fullmatch(name):
         yield Fault("--to", f"is hub {name}, but must be hub OWNER/NAME, such as hub someone/banking-intents")
+    elif rule := name_fault(name):
+        yield Fault("--to", f"is hub {name}, but the hub has no such names: {rule}")
     yield from access_faults()

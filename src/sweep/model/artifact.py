@@ -44,7 +44,7 @@ from sweep.data.labels import LabelSpace
 from sweep.data.prompt import bind
 from sweep.data.token_limit import token_limit
 from sweep.data.tokenise import padded_in_full
-from sweep.errors import UserError, naming
+from sweep.errors import UserError, disk_failure, naming, raise_if_out_of_memory
 from sweep.model import base as bases
 from sweep.model import manifest as manifests
 from sweep.model import pooling_marks
@@ -56,6 +56,7 @@ from sweep.model.base import Base, BaseSpec
 from sweep.model.base_model_cache import pick_device
 from sweep.model.card import card
 from sweep.model.checkpoint import Checkpoint, locate
+from sweep.model.facts import said
 from sweep.model.head import widen
 from sweep.model.manifest import Manifest
 from sweep.model.paths import resolve
@@ -222,8 +223,9 @@ def _configured(config: Config, labels: LabelSpace) -> tuple[float, ...] | None:
 def load_tokenizer(manifest: Manifest, folder: Path) -> PreTrainedTokenizerBase:
     """Return the tokenizer of a saved model, which truncates as the rows of the study were."""
     trusted = manifest.base.trust_remote_code
-    config = pooling_marks.read_config(folder, trust_remote_code=trusted) if manifest.base.pooling else None
-    found = AutoTokenizer.from_pretrained(folder, config=config, trust_remote_code=trusted)
+    with _reading(folder):
+        config = pooling_marks.read_config(folder, trust_remote_code=trusted) if manifest.base.pooling else None
+        found = AutoTokenizer.from_pretrained(folder, config=config, trust_remote_code=trusted)
     return _cutting_at(manifest.max_length, found)
 
 
@@ -236,10 +238,11 @@ def _cutting_at(longest: int, tokenizer: PreTrainedTokenizerBase) -> PreTrainedT
 
 
 def load_full(manifest: Manifest, folder: Path, device: Device) -> PreTrainedModel:
-    """Return a saved model whose weights were all trained."""
+    """Return a saved model whose weights were all trained. Raises UserError if its files cannot be
+    read."""
     pooling, trusted = manifest.base.pooling, manifest.base.trust_remote_code
     marked = pooling is not None and (folder / pooling_marks.ARCHITECTURE).is_file()
-    with quiet():
+    with quiet(), _reading(folder):
         model: PreTrainedModel = bases.auto_class(causal=manifest.prompt is not None).from_pretrained(
             folder,
             dtype=manifest.base.dtype,
@@ -250,7 +253,7 @@ def load_full(manifest: Manifest, folder: Path, device: Device) -> PreTrainedMod
             variant=pooling_marks.variant(pooling) if pooling and marked else None,
             **bases.attention(manifest.base),
         )
-        install(model, pooling)
+    install(model, pooling)
     return model
 
 
@@ -264,15 +267,31 @@ def load_base(manifest: Manifest, folder: Path, device: Device, moved: str | Non
 
 
 def with_trained(base: Base, manifest: Manifest, folder: Path) -> nn.Module:
-    """Return the base with the saved adapter and head; the base is changed in place."""
+    """Return the base with the saved adapter and head; the base is changed in place. Raises
+    UserError if their files cannot be read."""
     widen(base.model, base.head)
     if manifest.trained != "head":
-        with quiet():
+        with quiet(), _reading(folder):
             config, device = _adapter_config(folder), str(base.model.device)
             return PeftModel.from_pretrained(base.model, folder, config=config, torch_device=device)
     model = head_only(base.model, base.head)
-    restore(model, load_file(folder / HEAD))
+    with _reading(folder):
+        restore(model, load_file(folder / HEAD))
     return model
+
+
+@contextmanager
+def _reading(folder: Path) -> Iterator[None]:
+    """Raise UserError where a file of a saved model is missing or damaged: the libraries that read
+    it have errors of many kinds."""
+    try:
+        yield
+    except Exception as error:
+        raise_if_out_of_memory(error)
+        if disk_failure(error) is not None:
+            raise
+        rule = f"holds a saved model that cannot be loaded: {said(error)}; put its files back from a copy"
+        raise UserError.of(str(folder), rule) from error
 
 
 def _reached(base: ModelConfig) -> Checkpoint:

@@ -165,9 +165,9 @@ def _load(spec: BaseSpec, checkpoint: Checkpoint, device: torch.device, unquanti
         raise UserError.of(KEY, f"is {spec.model.path}, but it cannot be loaded: {said(error)}") from error
     install(model, spec.model.pooling)
     if spec.quantization:
-        _steady(model, getattr(torch, spec.quantization.compute_dtype))
+        _keep_unchanged(model, getattr(torch, spec.quantization.compute_dtype))
     absent = set(info["missing_keys"]) | {name for name, *_ in info["mismatched_keys"]}
-    return _sorted_out(model, absent, spec, relabelled=known_labels != spec.labels.names)
+    return _with_head(model, absent, spec, relabelled=known_labels != spec.labels.names)
 
 
 def _drawn(spec: BaseSpec, checkpoint: Checkpoint) -> dict[str, torch.Tensor]:
@@ -205,7 +205,7 @@ def _bitsandbytes(quantization: Quantization, unquantized: Iterable[str]) -> Bit
     )
 
 
-def _steady(model: nn.Module, compute_dtype: torch.dtype) -> None:
+def _keep_unchanged(model: nn.Module, compute_dtype: torch.dtype) -> None:
     """Keep bitsandbytes from changing its layers as they are used.
 
     On a CPU with AVX512-BF16 the first forward pass in eval mode repacks the weights, with coarser
@@ -221,7 +221,7 @@ def _steady(model: nn.Module, compute_dtype: torch.dtype) -> None:
                 module.bias.data = module.bias.data.to(compute_dtype)
 
 
-def _sorted_out(model: PreTrainedModel, absent: set[str], spec: BaseSpec, *, relabelled: bool) -> Base:
+def _with_head(model: PreTrainedModel, absent: set[str], spec: BaseSpec, *, relabelled: bool) -> Base:
     """Return the base with its head. Fresh modules are those that the checkpoint lacks, and the
     head's last one where the labels are others, even if the shapes fit."""
     absent = absent & {name for name, _ in model.named_parameters()}

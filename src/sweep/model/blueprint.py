@@ -7,7 +7,7 @@ from copy import deepcopy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sweep.config.folders import conf_dir
+from sweep.config.folders import conf_dir, expanded
 from sweep.config.schema import ModelConfig
 from sweep.errors import UserError
 from sweep.model.checkpoint import blamed, locate
@@ -57,7 +57,7 @@ def config_file(model: ModelConfig) -> Path | None:
             raise UserError.of("model.path", f"is {model.path}, but it has no config.json; model.config can name one")
         return folder / "config.json" if folder.is_dir() else None
     shipped = _shipped()
-    named = Path(model.config).expanduser()
+    named = expanded(model.config)
     file = shipped.get(model.config) or (named / "config.json" if named.is_dir() else named)
     if not file.is_file():
         rule = f"must be a config.json or one of those that are shipped: {', '.join(sorted(shipped))}"

@@ -18,6 +18,7 @@ INDEX = "model.safetensors.index.json"
 _WEIGHTS = ("model.safetensors", INDEX)
 _PICKLED = (".bin", ".pt", ".pth", ".ckpt")
 _HUB_SECONDS = 5.0
+_POINTER, _LONGEST_POINTER = b"version https://git-lfs.github.com/", 1024  # bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,18 +38,21 @@ class Checkpoint:
     def weights(self) -> tuple[str, ...]:
         """Return the names of the safetensors files in the directory; before a download, the name
         of their index. Raises UserError if there are none, or only pickles, or if an index names a
-        missing file."""
+        missing file, or a file is a pointer of Git LFS."""
         if self.drawn:
             return ()
         found = next((name for name in _WEIGHTS if name in self.files), None)
         if found is None:
             raise UserError.of(KEY, f"is {self.location}, but {_lack(self.files)}")
         folder = Path(self.location)
-        if found != INDEX or not folder.is_dir():
+        if not folder.is_dir():
             return (found,)
-        shards, rule = _shards(folder)
+        shards, rule = _shards(folder) if found == INDEX else ((found,), "")
         if rule:
             raise UserError.of(KEY, f"is {self.location}, but {INDEX} {rule}")
+        if pointer := next((name for name in shards if _is_pointer(folder / name)), None):
+            rule = f"{pointer} is a pointer of Git LFS in place of the weights; type git lfs pull in that folder"
+            raise UserError.of(KEY, f"is {self.location}, but {rule}")
         return shards
 
 
@@ -75,6 +79,12 @@ def blamed(key: str, rule: str = "") -> Iterator[None]:
         if not rule:
             raise
         raise UserError.of(key, f"{rule}: {first_line(error)}") from None
+
+
+def _is_pointer(file: Path) -> bool:
+    """Return whether a file is the pointer that git leaves where Git LFS is not installed."""
+    small = file.is_file() and file.stat().st_size < _LONGEST_POINTER
+    return small and file.read_bytes().startswith(_POINTER)
 
 
 def _listing(folder: Path) -> tuple[str, ...]:

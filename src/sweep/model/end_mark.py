@@ -18,7 +18,7 @@ def end_mark(config: PreTrainedConfig) -> int | None:
     return mark[0] if isinstance(mark, list) else mark
 
 
-def take_for_text(tokenizer: PreTrainedTokenizerBase, config: PreTrainedConfig) -> PreTrainedTokenizerBase:
+def read_marks_as_text(tokenizer: PreTrainedTokenizerBase, config: PreTrainedConfig) -> PreTrainedTokenizerBase:
     """Return a tokenizer that reads special tokens in a text as plain text, if the head reads the
     end mark; otherwise return the tokenizer unchanged.
 

@@ -6,6 +6,7 @@ import re
 from importlib.util import find_spec
 from pathlib import Path
 
+from sweep.config.folders import expanded
 from sweep.errors import UserError
 from sweep.model.checkpoint import ALLOWED, KEY
 
@@ -20,7 +21,7 @@ def resolve(path: str) -> str:
     of these."""
     if path.startswith("pkg://"):
         return str(_package_folder(path))
-    folder = Path(path).expanduser()
+    folder = expanded(path)
     if path and folder.is_dir():
         return str(folder.resolve())
     if not path:

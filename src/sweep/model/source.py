@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+from sweep.config.folders import expanded
 from sweep.config.schema import ModelConfig
 from sweep.errors import Fault, UserError
 from sweep.model import blueprint, facts, gguf
@@ -45,7 +46,7 @@ def model_faults(model: ModelConfig) -> list[Fault]:
 
 def idle(model: ModelConfig, said: Callable[[str], bool]) -> tuple[str, ...]:
     """Return a note on a setting without effect. `said` returns whether the user set a key."""
-    local = model.init == "pretrained" and (model.path.startswith("pkg://") or Path(model.path).expanduser().is_dir())
+    local = model.init == "pretrained" and (model.path.startswith("pkg://") or expanded(model.path).is_dir())
     if not local or model.revision is None or not said("model.revision"):
         return ()
     return (f"model.revision ({model.revision}) has no effect: model.path is a folder here, not on the hub",)

@@ -106,7 +106,8 @@ def _transposed(model: nn.Module, matched: Sequence[str]) -> bool:
 
 def _not_there(name: str, layers: Sequence[str]) -> str:
     endings = _ending_set(layers)
-    return f"holds {name}, but no linear layer of the model ends so{closest(name, endings)}; they end with {_endings(layers)}"
+    rule = f"holds {name}, but no linear layer of the model ends so{closest(name, endings)}; they end with {_endings(layers)}"
+    return f"{rule}; {ALL_LINEAR} stands without brackets" if name == ALL_LINEAR else rule
 
 
 def _unmatched(modules: Sequence[str] | str, layers: Sequence[str]) -> list[str]:

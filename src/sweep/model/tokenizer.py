@@ -11,7 +11,7 @@ from sweep.model import facts
 from sweep.model.architecture import read_config
 from sweep.model.byte_tokenizer import byte_tokenizer
 from sweep.model.checkpoint import KEY, Checkpoint
-from sweep.model.end_mark import take_for_text
+from sweep.model.end_mark import read_marks_as_text
 from sweep.model.padding import set_padding
 from sweep.model.positions import position_limit
 from sweep.model.source import find, tokenizer_checkpoint
@@ -37,7 +37,7 @@ def load_tokenizer(model: ModelConfig, checkpoint: Checkpoint | None = None) -> 
     if own is not None or found.drawn:
         _check_ids(model, tokenizer, config)
     _set_pad_token(tokenizer, config, model)
-    tokenizer = take_for_text(tokenizer, config)
+    tokenizer = read_marks_as_text(tokenizer, config)
     set_padding(tokenizer, config)
     positions = position_limit(config, tokenizer, trusted=model.trust_remote_code)
     tokenizer.model_max_length = min(tokenizer.model_max_length, positions or 10**9)

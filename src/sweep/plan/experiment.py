@@ -10,9 +10,10 @@ from typing import Any
 from sweep.config.cli import Request
 from sweep.config.compose import Composer
 from sweep.config.composed import Composed
+from sweep.config.keys import is_key
 from sweep.config.origin import Origins
 from sweep.config.overrides import merged
-from sweep.config.parse import is_key, parse
+from sweep.config.parse import parse
 from sweep.config.schema import Config, Scalar, StudyConfig
 from sweep.config.secrets import scrub_typed
 from sweep.config.space import Space
@@ -62,7 +63,7 @@ class Experiment:
     @property
     def typed_keys(self) -> list[str]:
         """Return the keys and groups that the command line sets."""
-        return [self.composer.key(override) for override in self.overrides]
+        return [key for override in self.overrides for key in self.composer.keys(override)]
 
     def value(self, key: str) -> Scalar:
         """Return the composed value of a key, or the option that a config group has."""
@@ -112,7 +113,7 @@ class Experiment:
             used |= split
         exact: dict[str, Scalar] = {"trainer.bf16": config.trainer.in_bf16} if auto else {}  # on whatever device
         # Its own command trains it in one process: a cluster may be gone by then, and scores are the same.
-        placed = [one for one in self._with({**params, **used, **exact}) if not _places(self.composer.key(one))]
+        placed = [one for one in self._with({**params, **used, **exact}) if not _of_launcher(self.composer.key(one))]
         typed = merged(self.composer, placed, self._alone(number, config))
         return TrialPlan(number, dict(params), config, steps, self._command(typed), used)
 
@@ -149,7 +150,7 @@ class Experiment:
         return alone
 
 
-def _places(key: str) -> bool:
+def _of_launcher(key: str) -> bool:
     """Return whether a key says where trials are trained."""
     return key.partition(".")[0] == "launcher"
 
@@ -181,7 +182,7 @@ def _other_faults(composer: Composer, overrides: Sequence[str]) -> list[Fault]:
         config, faults = parse(composed.resolved(), Origins(composer, left, composed.choices))
     except UserError:
         return []
-    typed = {composer.key(override) for override in left}
+    typed = {key for override in left for key in composer.keys(override)}
     return [fault for fault in faults if fault.path in typed and not _of_another_method(fault.path, config)]
 
 

@@ -8,6 +8,8 @@ from itertools import islice
 
 from sweep.config.domains import Choices
 from sweep.config.metrics import short_name
+from sweep.config.optimizers import OPTIMIZERS
+from sweep.config.own_files import never_read
 from sweep.config.schema import Config, Scalar, StudyConfig
 from sweep.config.space import Space
 from sweep.config.steps import warmup_steps
@@ -30,6 +32,7 @@ def notes(experiment: Experiment, lengths: TrialLengths, scored: int) -> Iterato
     """Yield each note on an experiment without faults, whose trials are scored on so many rows."""
     config, space, study = experiment.config, experiment.space, experiment.config.study
     searched = study.n_trials > len(study.enqueue)
+    yield from never_read(experiment.composer.config_dirs)
     yield from without_effect(config, space, experiment.origin.chosen)
     yield from doubtful_direction(config)
     yield from weighed_twice(config, space)
@@ -104,6 +107,13 @@ def _causes(config: Config) -> Iterator[tuple[tuple[str, ...], tuple[str, ...], 
         yield (), ("dataset.stratify",), f"dataset.time_column is {dataset.time_column}: the newest rows are held out"
     if dataset.label_columns:
         yield (), ("dataset.label_column",), "dataset.label_columns names the columns of the labels"
+    if OPTIMIZERS[config.optimizer.name].alone.startswith("takes its step"):
+        reason = f"optimizer.name {config.optimizer.name} takes its step within the backward pass, before gradients are clipped"
+        yield ("optimizer", "optimizer.name"), ("trainer.max_grad_norm",), reason
+    if config.study.snapshots == "never":
+        yield (), ("study.snapshot_every",), "study.snapshots is never"
+    if config.launcher.name == "inline":
+        yield (), ("launcher.wait",), "launcher is inline: trials run in this process, and no worker is waited for"
     if config.tracker.name == "none":
         names = ("mode", "project", "entity", "tags", "finish_timeout", "max_wait")
         yield (), tuple(f"tracker.{name}" for name in names), "tracker is none, and nothing is tracked"

@@ -5,19 +5,24 @@ One message names all faults. Nothing here imports torch, so that a mistake is t
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
+from typing import Any
 
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from sweep.config.cli import Request, read_arguments
+from sweep.config.composed import literal
+from sweep.config.keys import keys
 from sweep.config.origin import Origins
 from sweep.config.schema import Config, Scalar
 from sweep.config.space import Space
 from sweep.data.splits import Splits
-from sweep.errors import Fault, UserError
+from sweep.errors import Fault, UserError, closest
 from sweep.plan.checks import check
 from sweep.plan.class_weights import class_weight_faults
 from sweep.plan.data import label_metric_faults, label_word_faults, load_data, own_metric_faults
@@ -164,9 +169,27 @@ def make_plan(argv: Sequence[str], *, checks: Sequence[Check] = (), last: Sequen
 
 def _show(request: Request, experiment: Experiment) -> None:
     """Print the config that `--cfg` asks for, and end the program."""
-    whole = OmegaConf.merge(OmegaConf.create(experiment.config.model_dump(mode="json")), experiment.composed.tree)
-    tree = whole if request.package is None else OmegaConf.select(whole, request.package)
-    if tree is None:
-        raise UserError.of("--package", f"is {request.package}, which the config does not have")
-    print(OmegaConf.to_yaml(tree, resolve=request.resolve) if OmegaConf.is_config(tree) else tree, end="")
+    whole = OmegaConf.merge(
+        OmegaConf.create(literal(experiment.config.model_dump(mode="json"))), experiment.composed.tree
+    )
+    found = whole if request.package is None else _part(whole, request.package)
+    print(OmegaConf.to_yaml(found, resolve=request.resolve).rstrip() if OmegaConf.is_config(found) else _plain(found))
     raise SystemExit(0)
+
+
+def _part(whole: DictConfig | ListConfig, package: str) -> Any:
+    """Return the value of a key, which may be null. Raises UserError where there is none."""
+    nothing = object()
+    try:
+        found = OmegaConf.select(whole, package, default=nothing)
+    except OmegaConfBaseException:  # the name of an element of a list
+        found = nothing
+    if found is nothing:
+        rule = f"is {package}, which the config does not have{closest(package, (*whole, *keys()))}"
+        raise UserError.of("--package", rule)
+    return found
+
+
+def _plain(value: Any) -> str:
+    """Return a plain value as YAML writes it, but a text without quotes, for scripts."""
+    return value if isinstance(value, str) else json.dumps(value)

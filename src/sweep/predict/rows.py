@@ -15,17 +15,18 @@ from typing import Any
 import pyarrow as pa
 from pyarrow import types
 
+from sweep.config.folders import expanded
 from sweep.config.schema import DatasetConfig
 from sweep.data.file_formats import DELIMITERS, KNOWN, kind_of, reason_unread
 from sweep.data.json_rows import Row
 from sweep.data.raw import listed
 from sweep.data.stream import RowWindow, Stream, TextFormat, Window, open_stream
-from sweep.data.text_encoding import MARK, undecodable
-from sweep.errors import Fault, UserError, closest, first_line
+from sweep.errors import Fault, UserError, closest, first_line, shortened
 
 TEXT = "text"  # the column of the lines of standard input
 _CHUNK = 2**16  # bytes
 _CHECKED = 1024  # rows of a window while a file is checked
+_SHOWN = 100  # characters of a path
 
 _FLAGS = {
     "dataset.encoding=": "--encoding ", "dataset.encoding": "--encoding", "dataset.delimiter": "--delimiter",
@@ -58,8 +59,9 @@ def growing(batch_size: int, most: int) -> Iterator[int]:
 
 def opened(path: Path, form: TextFormat) -> Stream:
     """Return the stream of a file. Raises UserError where it cannot be read."""
-    if not path.exists():
-        raise UserError.of("INPUT", f"is {path}, but there is no such file")
+    if not _exists(path):
+        told = "; a text itself is read from standard input, by INPUT -" if " " in str(path) else ""
+        raise UserError.of("INPUT", f"is {shortened(str(path), _SHOWN)}, but there is no such file{told}")
     kind = kind_of(path)
     if kind is None or not path.is_file():
         why = reason_unread(path) or ("its ending is not known" if path.is_file() else "it is no regular file")
@@ -70,12 +72,19 @@ def opened(path: Path, form: TextFormat) -> Stream:
         raise _unread(path, error) from None
 
 
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # a text that is too long for a path
+        return False
+
+
 def quoted(path: Path, study: DatasetConfig) -> bool:
     """Return whether the fields of a file are in double quotes where need be: as in the study for
     a file of the ending that its own files have, or where these are not at hand; else True."""
     if study.quoting:
         return True
-    own, kind = Path(study.path).expanduser(), kind_of(path)
+    own, kind = expanded(study.path), kind_of(path)
     kinds = map(kind_of, own.iterdir() if own.is_dir() else [own])
     endings = {one.ending for one in kinds if one is not None}
     return kind is not None and bool(endings) and kind.ending not in endings

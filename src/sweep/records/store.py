@@ -170,8 +170,8 @@ class Store:
         Raises UserError.
         """
         root = self.root.absolute()
-        there = next(path for path in (root, *root.parents) if path.exists())
         try:
+            there = next(path for path in (root, *root.parents) if path.exists())
             with tempfile.TemporaryFile(dir=there):
                 pass
         except OSError as error:

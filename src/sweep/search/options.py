@@ -165,10 +165,11 @@ def _of_hyperband(study: StudyConfig) -> Iterator[tuple[str, str]]:
 def _start(study: StudyConfig, space: Space) -> Iterator[tuple[str, str]]:
     """Yield the faults of `x0`, the point at which CMA-ES starts.
 
-    It must have a value for each searched range.
+    It must have a value for each searched range. Where nothing is searched, as by the command of a
+    single trial, no point is asked for.
     """
     start = study.sampler_options.get("x0")
-    if start is None:
+    if start is None or not len(space):
         return
     ranges = [parameter.key for parameter in space if not isinstance(parameter.domain, Choices)]
     for key, value in start.items():

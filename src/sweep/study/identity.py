@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Container, Iterable, Mapping
 from typing import Any
 
-from sweep.config.overrides import quoted
+from sweep.config.quoting import typed
 from sweep.config.schema import Config
 from sweep.errors import Fault, UserError
 from sweep.provenance import Fingerprint
@@ -76,7 +76,7 @@ def _typed(lock: Lock, new: Lock, changed: Iterable[str]) -> str:
     """Return the overrides for the values that the study began with, in brackets; empty for more
     than `_FEW` of them."""
     old, now = values_of(lock), values_of(new)
-    known = [f"{key}={quoted(old[key])}" for key in changed if key in old and key in now]
+    known = [typed(key, old[key]) for key in changed if key in old and key in now]
     return f" ({' '.join(known)})" if 0 < len(known) <= _FEW else ""
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 from omegaconf import OmegaConf
 
+from sweep.config.composed import literal
 from sweep.config.folders import token_cache
 from sweep.config.limits import DEVICE_BYTES, HOST_BYTES
 from sweep.config.measured import DEVICE_PEAK
@@ -171,7 +172,7 @@ def describe(plan: Plan, account: Parameters, *, notes: Sequence[str] = (), line
     end = "dry run: nothing was trained, and nothing written outside the cache"
     return "\n".join([
         *(f"note: {note}" for note in notes), *([""] if notes else []),
-        OmegaConf.to_yaml(OmegaConf.create(scrubbed(config))).rstrip(),
+        OmegaConf.to_yaml(OmegaConf.create(literal(scrubbed(config)))).rstrip(),
         "",
         f"search space{f' ({plan.space.source})' if plan.space.source else ''}:", *(space or ["  nothing is searched"]),
         *_unpacked(plan),

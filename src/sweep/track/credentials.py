@@ -19,6 +19,8 @@ from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
 from urllib.request import ProxyHandler, Request, build_opener
 
+from sweep.config.folders import expanded
+
 # The hosts of W&B's own service. A key in netrc may be under any of them.
 _PUBLIC_HOSTS = ("api.forge.coreweave.com", "api.wandb.ai")
 
@@ -93,8 +95,8 @@ def _account(base_url: str, environment: Mapping[str, str], settings: Mapping[st
 def netrc_path(environment: Mapping[str, str] = os.environ) -> Path:
     """Return the path of the netrc file that the client reads."""
     if named := environment.get("NETRC"):
-        return Path(named).expanduser()
-    usual, windows = Path("~/.netrc").expanduser(), Path("~/_netrc").expanduser()
+        return expanded(named)
+    usual, windows = expanded("~/.netrc"), expanded("~/_netrc")
     return windows if windows.exists() and not usual.exists() else usual
 
 
@@ -114,7 +116,7 @@ def _settings(environment: Mapping[str, str]) -> dict[str, str]:
 
     That of the working directory overrides that of the user.
     """
-    folder = Path(environment.get("WANDB_CONFIG_DIR") or "~/.config/wandb").expanduser()
+    folder = expanded(environment.get("WANDB_CONFIG_DIR") or "~/.config/wandb")
     parser = configparser.ConfigParser(interpolation=None)
     try:
         parser.read([folder / "settings", Path("wandb", "settings")])
