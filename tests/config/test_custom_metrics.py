@@ -88,22 +88,29 @@ def rows() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 def test_a_function_is_given_labels_and_probabilities_and_a_metric_of_evaluate_predictions() -> None:
     labels, decided, chances = rows()
-    found = own_values(["mymetrics.brier", "mymetrics.Matthews"], labels, decided, chances)
+    found = own_values(["mymetrics.brier", "mymetrics.Matthews"], labels, decided, chances).values
     truth = np.eye(3)[labels]
     assert found["brier"] == pytest.approx(((chances - truth) ** 2).sum(axis=1).mean())
     assert found["Matthews"] == pytest.approx(matthews_corrcoef(labels, decided))
     assert issubclass(sys.modules["mymetrics"].Matthews, evaluate.Metric)
 
 
+def test_of_several_metrics_those_that_fail_have_no_value() -> None:
+    found = own_values(["mymetrics.text", "mymetrics.brier", "mymetrics.raising"], *rows())
+    assert list(found.values) == ["brier"]
+    (text,), (raising,) = (found.errors[name].faults for name in ("text", "raising"))
+    assert text.message.endswith("gave 'good', but must give one number") and "IndexError" in raising.message
+
+
 def test_an_evaluation_records_them_after_those_of_the_task_and_its_scores_cannot_be_changed() -> None:
     labels, _, chances = rows()
     predictions = Predictions(np.log(chances).astype(np.float32), labels, loss=0.5, seconds=0.0)
     own = ("mymetrics.spoiling", "mymetrics.brier", "mymetrics.undefined")
-    found = measure("single_label", predictions, "eval", own=own)
+    found = measure("single_label", predictions, "eval", own=own).values
     assert list(found)[-4:] == ["eval/recall_weighted", "eval/spoiling", "eval/brier", "eval/undefined"]
-    assert found["eval/brier"] == pytest.approx(own_values(["mymetrics.brier"], *rows())["brier"])
+    assert found["eval/brier"] == pytest.approx(own_values(["mymetrics.brier"], *rows()).values["brier"])
     assert np.isnan(found["eval/undefined"])
-    plain = measure("single_label", predictions, "eval", own=())
+    plain = measure("single_label", predictions, "eval", own=()).values
     assert plain == {name: value for name, value in found.items() if name in plain}
 
 

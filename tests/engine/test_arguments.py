@@ -34,7 +34,7 @@ def test_paged_optimizers_fall_back_without_cuda() -> None:
 def test_a_fallback_is_announced_once_naming_both(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     said: list[str] = []
     monkeypatch.setattr(warning.logger, "warning", said.append)
-    warning.warn_once.cache_clear()
+    monkeypatch.setattr(warning, "logged", set())
     asked = config({"name": "paged_adamw_32bit"})
     made = [training_arguments(asked, CPU, tmp_path) for _ in range(2)]
     (line,) = said

@@ -31,7 +31,7 @@ def test_the_model_left_is_that_of_the_best_evaluation(
     with retrained(trial, base_models=base_models, data=data) as done:
         assert isinstance(done.outcome, Completed)
         found = done.predict(data.validation(done.tokenizer, None))
-    assert measure("single_label", found, "eval", own=()) == done.outcome.best.metrics
+    assert measure("single_label", found, "eval", own=()).values == done.outcome.best.metrics
     assert found.scores.shape == (HELD_OUT, 4)
 
 

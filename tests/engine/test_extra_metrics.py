@@ -104,6 +104,6 @@ def test_decisions_alone_have_no_metric_of_probabilities() -> None:
 
 def test_an_evaluation_has_them_in_the_order_in_which_they_were_asked_for() -> None:
     found = Predictions(np.log(CHANCES).astype(np.float32), TRUTH, loss=0.5, seconds=0.0)
-    measured = measure("single_label", found, "test", own=("f1/never", "mcc", "ece"), labels=NAMES)
+    measured = measure("single_label", found, "test", own=("f1/never", "mcc", "ece"), labels=NAMES).values
     assert list(measured)[-3:] == ["test/f1/never", "test/mcc", "test/ece"]
     assert measured["test/f1/never"] == 1.0 and measured["test/ece"] == pytest.approx(one("ece"))

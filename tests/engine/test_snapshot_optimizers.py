@@ -13,9 +13,8 @@ from support.snapshots import Stopping, TakenUp, with_snapshots
 from sweep.config.names import OptimizerName
 from sweep.config.optimizers import OPTIMIZERS
 from sweep.data.tokenise import TokenisedData
-from sweep.engine import snapshot_timer
+from sweep.engine import snapshot_timer, warning
 from sweep.engine.optimizers import missing
-from sweep.engine.warning import warn_once
 from sweep.model.base_model_cache import BaseModelCache
 from sweep.records.trial import TrialPlan
 
@@ -50,7 +49,7 @@ def test_a_state_that_cannot_be_saved_is_told_once(
     monkeypatch: pytest.MonkeyPatch,
     name: OptimizerName,
 ) -> None:
-    warn_once.cache_clear()
+    monkeypatch.setattr(warning, "logged", set())
     trial = planned(plan, name)
     trial = TrialPlan(0, {}, with_snapshots(trial.config), trial.total_steps, command="")
     watcher = Stopping(2)

@@ -77,9 +77,9 @@ def test_each_label_is_decided_by_its_own_threshold() -> None:
 def test_metrics_are_those_of_the_decisions() -> None:
     scores, labels = rows([(-1, 1), (-2, 0)], [(2, 1), (1, 0)])
     predictions = Predictions(scores, labels, loss=0.5, seconds=0.0)
-    assert measure("multi_label", predictions, "eval", own=())["eval/subset_accuracy"] == 0.0
+    assert measure("multi_label", predictions, "eval", own=()).values["eval/subset_accuracy"] == 0.0
     tuned_to = tuned(scores, labels)
-    assert measure("multi_label", predictions, "eval", tuned_to, own=())["eval/subset_accuracy"] == 1.0
+    assert measure("multi_label", predictions, "eval", tuned_to, own=()).values["eval/subset_accuracy"] == 1.0
 
 
 def test_the_search_decides_by_the_fixed_threshold_and_never_tunes() -> None:

@@ -3,12 +3,15 @@ mistakes."""
 
 from __future__ import annotations
 
+import logging
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import count
+from math import nan
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +19,7 @@ import pytest
 import torch
 from torch import nn
 
+from support import own_metrics
 from support.trials import Watcher
 from sweep.config.schema import Config
 from sweep.config.settings import TrainSettings
@@ -198,10 +202,17 @@ class Heard:
 
 
 def state_of(
-    heard: Heard, *, stop_after: int | None = None, evaluated_as: int | None = None, **trainer: Any
+    heard: Heard,
+    *,
+    stop_after: int | None = None,
+    evaluated_as: int | None = None,
+    dataset: Mapping[str, Any] | None = None,
+    study: Mapping[str, Any] | None = None,
+    **trainer: Any,
 ) -> TrialState:
     """Forty rows in batches of ten: four steps an epoch."""
-    sections = {"trainer": {"per_device_train_batch_size": 10, "num_train_epochs": 2, "logging_steps": 3, **trainer}}
+    trainer = {"per_device_train_batch_size": 10, "num_train_epochs": 2, "logging_steps": 3, **trainer}
+    sections = {"trainer": trainer, "dataset": dataset or {}, "study": study or {}}
     settings = TrainSettings.of(Config.model_validate(sections))
     return TrialState.of(
         settings, Clock(), rows=40, report_step=heard.report, report_eval=heard.report, keeper=heard,
@@ -289,6 +300,21 @@ def test_scores_that_are_not_finite_end_the_trial() -> None:
     state.on_eval(predictions(2, math.inf))
     assert state.failure == (FailureReason.DIVERGED, "validation loss is inf at step 1 of 8")
     assert (heard.newest, state.evals) == (0, [])
+
+
+def test_a_metric_of_ones_own_that_fails_is_nan_there_and_said_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    heard = Heard()
+    state = state_of(heard, dataset={"metrics": ("sometimes.right",)}, study={"metric": "eval/right"})
+    with own_metrics.module(tmp_path, monkeypatch), caplog.at_level(logging.WARNING):
+        for count in (0, 3, 1, 2):
+            step(state)
+            state.on_eval(predictions(count))
+    assert [point.metrics["eval/right"] for point in state.evals] == pytest.approx([nan, 3, nan, 2], nan_ok=True)
+    assert state.failure is None and state.best is not None and state.best.index == 2
+    (line,) = caplog.messages
+    assert "0 rows are right (sometimes.py, line " in line and line.endswith("; eval/right is NaN where this happens")
 
 
 def test_patience_ends_the_trial_but_not_after_its_last_step() -> None:

@@ -9,12 +9,13 @@ import pytest
 import torch
 from transformers import GPT2LMHeadModel
 
-from support import tiny
+from support import own_metrics, tiny
 from support.snapshots import TakenUp
 from support.trials import Watcher, make_plan, retrained
 from sweep.data.labels import LabelSpace
 from sweep.data.splits import Rows, Splits
 from sweep.data.tokenise import TokenisedData, tokenise
+from sweep.engine.evaluation import Measured
 from sweep.engine.untrained import before
 from sweep.model.base_model_cache import BaseModelCache
 from sweep.provenance import DataState
@@ -112,12 +113,27 @@ def test_before_is_the_base_whatever_is_trained(
     untouched = before(trial.settings, base_models=base_models, data=words_data, test=test)
     with retrained(trial, base_models=base_models, data=words_data) as done:
         again = before(trial.settings, base_models=base_models, data=words_data, test=test)
-        assert done.predict(test).loss != untouched["test/loss"]
+        assert done.predict(test).loss != untouched.values["test/loss"]
     assert again == untouched
-    assert {name.split("/")[0] for name in untouched} == {"eval", "test"} and untouched["eval/loss"] > 1
+    assert {name.split("/")[0] for name in untouched.values} == {"eval", "test"} and untouched.values["eval/loss"] > 1
 
 
 def test_a_new_head_has_nothing_to_say_before_it_is_trained(model_dir: Path, words_data: TokenisedData) -> None:
     base_models, trial = BaseModelCache("cpu"), make_plan(model_dir)
     rows = words_data.validation(base_models.tokenizer(trial.config.model), None)
-    assert before(trial.settings, base_models=base_models, data=words_data, test=rows) == {}
+    assert before(trial.settings, base_models=base_models, data=words_data, test=rows) == Measured({})
+
+
+def test_a_metric_that_fails_for_the_base_alone_is_left_out_alone(
+    model_dir: Path, words_data: TokenisedData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On validation rows too: the test split was read by then."""
+    base_models, metrics = BaseModelCache("cpu"), ("sometimes.rows", "sometimes.counted", "mcc")
+    trial = make_plan(model_dir, prompt=PROMPT, dataset={"metrics": metrics})
+    labels, tokenizer = words_data.splits.labels, base_models.tokenizer(trial.config.model)
+    rows = words_data.validation(tokenizer, None, base_models.prompt(trial.settings, labels))
+    with own_metrics.module(tmp_path, monkeypatch, failing=(1, 2)):
+        found = before(trial.settings, base_models=base_models, data=words_data, test=rows)
+    assert list(found.failed) == ["eval/counted", "test/counted"]
+    assert list(found.computed)[-2:] == ["test/rows", "test/mcc"]
+    assert (found.computed["eval/rows"], "eval/counted" in found.computed) == (21, False)

@@ -29,6 +29,12 @@ from sweep.launch.lost import WorkerLostError
 from sweep.plan.plan import Plan
 from sweep.records.trial import Step, Verdict
 
+SMALL = (
+    "+experiment=quickstart", "dataset.max_train_samples=24", "dataset.max_eval_samples=16", "dataset.max_test_samples=16",
+    "trainer.per_device_train_batch_size=8", "study.snapshot_every=0",
+)  # fmt: skip
+FULL = (*SMALL, "adapter=full", "study.snapshots=always")
+
 Run = Callable[..., int]
 Losses = dict[str, tuple[int, ...]]  # by the method or callback: at which of its calls a worker is lost
 
@@ -124,11 +130,7 @@ def run(model: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
 def test_a_lost_worker_costs_what_came_after_its_snapshot(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    options = (
-        "+experiment=quickstart", "adapter=lora", "study.refit=true", "dataset.max_train_samples=24",
-        "dataset.max_eval_samples=16", "dataset.max_test_samples=16", "trainer.per_device_train_batch_size=8",
-        "study.snapshot_every=0",
-    )  # fmt: skip
+    options = (*SMALL, "adapter=lora", "study.refit=true")
     monkeypatch.setattr(local_model, "_PART", 5000)
     assert run(tmp_path / "whole", None, *options) == 0
     losses: Losses = {
@@ -149,11 +151,7 @@ def test_a_lost_worker_costs_what_came_after_its_snapshot(
 def test_snapshots_of_all_weights_stay_with_the_worker(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    options = (
-        "+experiment=quickstart", "adapter=full", "study.snapshots=always", "study.snapshot_every=0", "study.refit=true",
-        "dataset.max_train_samples=24", "dataset.max_eval_samples=16", "dataset.max_test_samples=16",
-        "trainer.per_device_train_batch_size=8",
-    )  # fmt: skip
+    options = (*FULL, "study.refit=true")
     assert run(tmp_path / "whole", None, *options) == 0
     steps, usual = list[int](), Watch.step
     monkeypatch.setattr(Watch, "step", lambda self, step: (steps.append(step.step), usual(self, step))[1])
@@ -172,12 +170,7 @@ def test_snapshots_of_all_weights_stay_with_the_worker(
 def test_a_training_of_all_weights_goes_on_where_the_launcher_changes(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, order: tuple[Losses | None, Losses | None]
 ) -> None:
-    options = (
-        "+experiment=quickstart", "adapter=full", "study.snapshots=always", "study.snapshot_every=0",
-        "dataset.max_train_samples=24", "dataset.max_eval_samples=16", "dataset.max_test_samples=16",
-        "trainer.per_device_train_batch_size=8",
-    )  # fmt: skip
-    assert run(tmp_path / "whole", None, *options) == 0
+    assert run(tmp_path / "whole", None, *FULL) == 0
     steps, usual = list[int](), Watch.step
 
     def step(self: Watch, taken: Step) -> Verdict:
@@ -188,8 +181,8 @@ def test_a_training_of_all_weights_goes_on_where_the_launcher_changes(
 
     monkeypatch.setattr(Watch, "step", step)
     first, second = order
-    assert run(tmp_path / "stopped", first, *options) == 130
-    assert run(tmp_path / "stopped", second, *options) == 0
+    assert run(tmp_path / "stopped", first, *FULL) == 130
+    assert run(tmp_path / "stopped", second, *FULL) == 0
     assert [step for step in steps if step] == [*range(1, 7)]
     assert_same(tmp_path / "stopped", tmp_path / "whole")
 

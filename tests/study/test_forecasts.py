@@ -15,6 +15,7 @@ from support import toys
 from support.plans import space_file
 from support.tiny import tiny_bert
 from sweep.config.batch import ACCUMULATION, EFFECTIVE, PER_DEVICE
+from sweep.config.metrics import recorded_metrics
 from sweep.config.schema import Config
 from sweep.engine.memory import PeakMemory
 from sweep.launch.inline import Inline
@@ -26,7 +27,7 @@ from sweep.records.memory import Footprint, MemoryFacts, read_memory, write_memo
 from sweep.records.trial import Completed, Failed, FailureReason
 from sweep.study.does_not_fit import DoesNotFitError
 from sweep.study.feasibility import Feasibility
-from sweep.study.footprints import _gaps, _process, look, measure
+from sweep.study.footprints import _gaps, _process, _short, look, measure
 from sweep.study.forecast import Forecast
 from sweep.study.forecasts import Forecasts
 from sweep.study.optuna_study import OptunaStudy
@@ -277,6 +278,14 @@ def test_small_trainings_are_measured_where_trials_are_trained(plan: Plan, tmp_p
     assert (facts.limit, facts.source) == (10**9, "engine.memory_limit allows") and facts.resident > MIB
     assert footprint.packed is (engine == "packed") and footprint.tokens > 2
     assert footprint.row > 0 and footprint.resident == facts.resident
+
+
+def test_a_small_training_has_no_metric_of_the_users_own(plan: Plan) -> None:
+    """Of copies of one row it may not be defined."""
+    dataset = plan.config.dataset.model_copy(update={"metrics": ("mymetrics.spread", "mcc")})
+    study = plan.config.study.model_copy(update={"metric": "eval/spread", "second_metric": "eval/mcc"})
+    config = plan.config.model_copy(update={"dataset": dataset, "study": study})
+    assert recorded_metrics(config) and not recorded_metrics(_short(config, 2, 6))
 
 
 class _SameDevice:

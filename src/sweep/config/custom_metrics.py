@@ -8,7 +8,8 @@ A metric is a function `(labels, probabilities) -> float`, or a class derived fr
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from numbers import Real
 from typing import Any
 
@@ -25,18 +26,30 @@ KEY = "dataset.metrics"
 _TRIED = 2_000  # rows that a metric is tried on before training
 
 
+@dataclass(frozen=True, slots=True)
+class OwnValues:
+    """The values of metrics by their short names, and why each other metric has none: it raised,
+    or gave no number."""
+
+    values: Mapping[str, float]
+    errors: Mapping[str, UserError]
+
+
 def own_values(
     paths: Sequence[str],
     labels: NDArray[np.int64],
     decided: NDArray[np.int64],
     probabilities: NDArray[np.float64],
-) -> dict[str, float]:
-    """Return the value of each metric by its short name; NaN where a metric is not defined on
-    these rows.
-
-    Raises UserError where a metric raises, or gives no number.
-    """
-    return {short_name(path): _value(path, labels, decided, probabilities) for path in paths}
+) -> OwnValues:
+    """Compute each metric once. A value is NaN where a metric is not defined on these rows."""
+    values: dict[str, float] = {}
+    errors: dict[str, UserError] = {}
+    for path in paths:
+        try:
+            values[short_name(path)] = _value(path, labels, decided, probabilities)
+        except UserError as error:
+            errors[short_name(path)] = error
+    return OwnValues(values, errors)
 
 
 def metric_faults(dataset: DatasetConfig) -> Iterator[tuple[str, str]]:
@@ -66,21 +79,22 @@ def trial_faults(dataset: DatasetConfig, labels: NDArray[np.int64], count: int) 
     rows = labels[:_TRIED]
     chances = np.random.default_rng(0).dirichlet(np.ones(count), len(rows))
     decided = chances.argmax(axis=1) if dataset.task == "single_label" else (chances > 1 / count).astype(np.int64)
-    faults: list[Fault] = []
-    for path in dataset.own_metrics:
-        try:
-            own_values([path], rows, decided, chances)
-        except UserError as error:
-            faults += error.faults
-    return faults
+    errors = own_values(dataset.own_metrics, rows, decided, chances).errors
+    return [fault for error in errors.values() for fault in error.faults]
 
 
 def _value(path: str, *rows: NDArray[Any]) -> float:
+    """Return the value of a metric. Raises UserError where it raises, or gives no number."""
+    try:
+        owner = load(path)
+    except OwnCodeError as error:
+        raise UserError.of(KEY, str(error)) from None
     with as_user_error(KEY, path, "when it was computed"):
-        found = _compute(load(path), *rows)
-    if isinstance(found, bool) or not isinstance(found, Real):
-        raise UserError.of(KEY, f"is {path}, which gave {shortened(repr(found), 60)}, but must give one number")
-    return float(found)
+        found = _compute(owner, *rows)
+        if isinstance(found, Real) and not isinstance(found, bool):
+            return float(found)  # raises for an integer that is too large
+        shown = shortened(repr(found), 60)
+    raise UserError.of(KEY, f"is {path}, which gave {shown}, but must give one number")
 
 
 def _compute(

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -38,6 +39,23 @@ class Predictions:
     @property
     def finite(self) -> bool:
         return bool(np.isfinite(self.loss) and np.isfinite(self.scores).all())
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """The metrics of an evaluation, by names such as `eval/f1_macro`.
+
+    `failed` says of each metric of the user's own that could not be computed, why; its value is
+    NaN.
+    """
+
+    values: dict[str, float]
+    failed: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def computed(self) -> dict[str, float]:
+        """Return the metrics that could be computed."""
+        return {name: value for name, value in self.values.items() if name not in self.failed}
 
 
 def predict(
@@ -88,24 +106,25 @@ def measure(
     *,
     own: Sequence[str],
     labels: Sequence[str] = (),
-) -> dict[str, float]:
+) -> Measured:
     """Return every metric of the task, the loss with them, named `prefix/…` in the order of
     `sweep.config.metrics`, and then those of `own`: extra metrics, and dotted paths of the user's.
 
     `thresholds` are for multi-label: one for all labels, or one each. `labels` are the names of
-    the labels, for the metrics of one label. Raises UserError where a metric of the user's own
-    cannot be computed.
+    the labels, for the metrics of one label. Each metric is computed once.
     """
     truth = predictions.labels
     decided = decide(task, predictions.scores, thresholds)
     measured = {"loss": predictions.loss, **score(task, decided, truth)}
-    found = {name: measured[name] for name in BY_TASK[task]}
+    found, failed = {name: measured[name] for name in BY_TASK[task]}, dict[str, str]()
     if own:
         chances = probabilities(task, predictions.scores)
         extra = extra_values([name for name in own if is_extra(name)], Evaluated(task, labels, truth, decided, chances))
         custom = own_values([path for path in own if not is_extra(path)], truth, decided, chances)
-        found |= {name: (extra | custom)[name] for name in map(short_name, own)}
-    return {f"{prefix}/{name}": value for name, value in found.items()}
+        values = {**extra, **custom.values}
+        found |= {name: values.get(name, math.nan) for name in map(short_name, own)}
+        failed = {f"{prefix}/{name}": str(error) for name, error in custom.errors.items()}
+    return Measured({f"{prefix}/{name}": value for name, value in found.items()}, failed)
 
 
 def _batches(dataset: Any, order: Any, collate: Collator, size: int) -> Iterator[dict[str, Tensor]]:

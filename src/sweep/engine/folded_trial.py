@@ -19,6 +19,7 @@ from sweep.config.limits import excess, times
 from sweep.config.metrics import fold_metric, sd_metric
 from sweep.config.steps import evaluation_steps
 from sweep.engine.clock import Clock
+from sweep.engine.evaluation import Measured
 from sweep.engine.out_of_fold import joined
 from sweep.engine.snapshot import decode, encode
 from sweep.engine.trial_state import TrialState
@@ -287,6 +288,13 @@ def mean_metrics(found: Sequence[Metrics]) -> dict[str, float]:
     """Return the mean of each metric that all of `found` have."""
     shared = [name for name in found[0] if all(name in metrics for metrics in found)]
     return {name: math.fsum(metrics[name] for metrics in found) / len(found) for name in shared}
+
+
+def mean_measured(found: Sequence[Measured]) -> Measured:
+    """Return the mean of each metric over several evaluations, NaN where it failed in one of
+    them."""
+    failed = {name: reason for one in reversed(found) for name, reason in one.failed.items()}
+    return Measured(mean_metrics([one.values for one in found]), failed)
 
 
 def together(found: Sequence[Metrics]) -> dict[str, float]:

@@ -13,7 +13,9 @@ from typing import Any
 
 import torch
 from torch import nn
+from transformers import TrainingArguments
 
+from sweep.config.settings import TrainSettings
 from sweep.data.collate import collator
 from sweep.data.tokenise import TokenisedData
 from sweep.engine import cached_head, memory, reporting_trainer
@@ -22,7 +24,7 @@ from sweep.engine.before_start import cost_of_snapshot, failed_before_start
 from sweep.engine.best import Best
 from sweep.engine.callback import TrialCallback
 from sweep.engine.clock import Clock, place_of
-from sweep.engine.evaluation import UNHEARD, Predictions, predict
+from sweep.engine.evaluation import UNHEARD, Collator, Predictions, predict
 from sweep.engine.first_weights import set_first_weights
 from sweep.engine.limit_watch import LimitWatch
 from sweep.engine.loss import mean_loss
@@ -144,17 +146,8 @@ def trained(
     prompt = base_models.prompt(settings, labels)
     rows = data.train(tokenizer, settings.max_length, prompt)
     held_out = data.validation(tokenizer, settings.max_length, prompt) if evaluated else None
-    collate, size = collator(tokenizer, labels), settings.trainer.per_device_eval_batch_size
     with base_models.model(settings, labels) as model, base_models.temporary_folder() as folder:
-        best = Best.of(model, tokenizer, trial.config, labels, best_dir)
-
-        def scored(dataset: Any, check_stop: Callable[[], None] = lambda: None) -> Predictions:
-            with autocast(settings.trainer, device):
-                return predict(
-                    model, dataset, collate=collate, batch_size=size, loss=mean_loss(settings), check_stop=check_stop
-                )
-
-        watch = LimitWatch(trial.watched, device)
+        best, watch = Best.of(model, tokenizer, trial.config, labels, best_dir), LimitWatch(trial.watched, device)
         state = TrialState.of(
             settings, clock, rows=len(rows), keeper=best,
             report_step=watch.reporting(on_step), report_eval=watch.evaluated(on_eval),
@@ -162,48 +155,127 @@ def trained(
             stop_after=None if evaluated and not as_planned else trial.total_steps, evaluated_as=whole if evaluated else None,
             report_snapshot=on_snapshot, snapshot_at_end=snapshot_at_end,
         )  # fmt: skip
-        arguments, untrained = training_arguments(settings, device, Path(folder)), UntrainedState.of(model)
-        if reason := unsaved(settings, model):
-            state.snapshots.stop(reason)
-        loss = TrainingLoss.of(settings, rows, labels, device)
-        engine, resumed = _opened(trial, model, device)
-        cost = None
-        try:
-            if watch.measure_latency(model, held_out, collate, partial(autocast, settings.trainer, device)):
-                state.check_stop()
-            if resumed is None:
-                state.flops_ahead = set_first_weights(
-                    model, settings, base_models=base_models, data=data, check_stop=state.check_stop
-                )
-        except Stopped:
-            cost = state.cost(device, engine="frozen", train_seconds=0.0, flops=0.0, train_loss=None)
-        if cost is None and engine == "frozen":
-            features = cached_head.Features(base_models, unwrapped(model), settings, collate, state.check_stop)
-            cost = cached_head.train(
-                features, rows, held_out, loss=loss, state=state, best=best, arguments=arguments, resumed=resumed
-            )
-        if cost is None:
-            checkpoints = settings.trainer.gradient_checkpointing
-            trainer = ReportingTrainer(
-                TrialCallback(state, evaluate=lambda: scored(held_out, partial(state.check_stop, unheard=UNHEARD))),
-                Replay(model, arguments.seed, recomputes=checkpoints) if as_packed else None,
-                best=best,
-                untrained=untrained,
-                resumed=resumed,
-                factors=settings.adapter.learning_rate_factors(),
-                model=model,
-                args=arguments,
-                data_collator=collator(tokenizer, labels, answers=prompt is not None),
-                train_dataset=rows,
-                compute_loss_func=training_loss(loss),
-            )
-            cost = reporting_trainer.train(trainer, device)
-        if resumed is not None and not state.went_on:
-            cost = cost_of_snapshot(state, resumed, device)
+        training = _Training(
+            trial, base_models, data, model, rows, held_out, best, watch, state,
+            collate=collator(tokenizer, labels), answering=collator(tokenizer, labels, answers=prompt is not None),
+        )  # fmt: skip
+        cost = training.run(Path(folder), as_packed=as_packed)
         best.restore()
         if not evaluated and not _finite(model):  # an evaluation would have shown it
             state.fail(FailureReason.DIVERGED, f"weights are not finite after step {cost.steps}")
-        yield Trained(state, watch.measured_cost(cost), model=model, tokenizer=tokenizer, predict=scored)
+        yield Trained(state, watch.measured_cost(cost), model=model, tokenizer=tokenizer, predict=training.scored)
+
+
+@dataclass(frozen=True, slots=True)
+class _Training:
+    """A trial whose model is loaded, and which has not begun.
+
+    `data`, `rows` and `held_out` are those of its fold; `held_out` is None where nothing is
+    evaluated. `answering` makes the batches that it trains on, with the answers where label words
+    classify, and `collate` all others.
+    """
+
+    trial: TrialPlan
+    base_models: BaseModelCache
+    data: TokenisedData
+    model: nn.Module
+    rows: Any
+    held_out: Any
+    best: Best
+    watch: LimitWatch
+    state: TrialState
+    collate: Collator
+    answering: Collator
+
+    @property
+    def settings(self) -> TrainSettings:
+        return self.trial.settings
+
+    @property
+    def device(self) -> torch.device:
+        return self.base_models.device
+
+    def scored(self, dataset: Any, check_stop: Callable[[], None] = lambda: None) -> Predictions:
+        """Return the predictions for a tokenised dataset, under the precision of training."""
+        trainer = self.settings.trainer
+        with autocast(trainer, self.device):
+            return predict(
+                self.model, dataset, collate=self.collate, batch_size=trainer.per_device_eval_batch_size,
+                loss=mean_loss(self.settings), check_stop=check_stop,
+            )  # fmt: skip
+
+    def run(self, folder: Path, *, as_packed: bool) -> Cost:
+        """Train to the end, or from the snapshot of the plan on, and return the cost. `folder` is
+        for the files of the Trainer."""
+        arguments, untrained = training_arguments(self.settings, self.device, folder), UntrainedState.of(self.model)
+        if reason := unsaved(self.settings, self.model):
+            self.state.snapshots.stop(reason)
+        loss = TrainingLoss.of(self.settings, self.rows, self.data.splits.labels, self.device)
+        engine, resumed = _opened(self.trial, self.model, self.device)
+        cost = self._stopped_ahead(resumed)
+        if cost is None and engine == "frozen":
+            cost = self._by_cached_head(arguments, loss, resumed)
+        if cost is None:
+            cost = self._by_trainer(arguments, loss, resumed, untrained=untrained, as_packed=as_packed)
+        if resumed is not None and not self.state.went_on:
+            cost = cost_of_snapshot(self.state, resumed, self.device)
+        return cost
+
+    def _stopped_ahead(self, resumed: dict[str, Any] | None) -> Cost | None:
+        """Do what comes before the first step: measure the latency, and set the first weights of
+        a trial that begins. Return the cost where the study ends the trial meanwhile, else
+        None."""
+        state, cast = self.state, partial(autocast, self.settings.trainer, self.device)
+        try:
+            if self.watch.measure_latency(self.model, self.held_out, self.collate, cast):
+                state.check_stop()
+            if resumed is None:
+                state.flops_ahead = set_first_weights(
+                    self.model, self.settings, base_models=self.base_models, data=self.data, check_stop=state.check_stop
+                )
+        except Stopped:
+            return state.cost(self.device, engine="frozen", train_seconds=0.0, flops=0.0, train_loss=None)
+        return None
+
+    def _by_cached_head(
+        self, arguments: TrainingArguments, loss: TrainingLoss, resumed: dict[str, Any] | None
+    ) -> Cost | None:
+        """Train the head on vectors of the base; None where it reads more than one vector a
+        row."""
+        features = cached_head.Features(
+            self.base_models, unwrapped(self.model), self.settings, self.collate, self.state.check_stop
+        )
+        return cached_head.train(
+            features, self.rows, self.held_out, loss=loss, state=self.state, best=self.best, arguments=arguments,
+            resumed=resumed,
+        )  # fmt: skip
+
+    def _by_trainer(
+        self,
+        arguments: TrainingArguments,
+        loss: TrainingLoss,
+        resumed: dict[str, Any] | None,
+        *,
+        untrained: UntrainedState,
+        as_packed: bool,
+    ) -> Cost:
+        checkpoints, check_stop = self.settings.trainer.gradient_checkpointing, self.state.check_stop
+        trainer = ReportingTrainer(
+            TrialCallback(
+                self.state, evaluate=lambda: self.scored(self.held_out, partial(check_stop, unheard=UNHEARD))
+            ),
+            Replay(self.model, arguments.seed, recomputes=checkpoints) if as_packed else None,
+            best=self.best,
+            untrained=untrained,
+            resumed=resumed,
+            factors=self.settings.adapter.learning_rate_factors(),
+            model=self.model,
+            args=arguments,
+            data_collator=self.answering,
+            train_dataset=self.rows,
+            compute_loss_func=training_loss(loss),
+        )
+        return reporting_trainer.train(trainer, self.device)
 
 
 def _opened(trial: TrialPlan, model: nn.Module, device: torch.device) -> tuple[str, dict[str, Any] | None]:

@@ -27,6 +27,7 @@ from sweep.engine.running_loss import RunningLoss
 from sweep.engine.second_objective import measured_so_far, undefined
 from sweep.engine.snapshot import encode, made_by
 from sweep.engine.snapshot_timer import Position, SnapshotTimer, never
+from sweep.engine.warning import warn_once
 from sweep.engine.weight_keeper import KeepsNothing, WeightKeeper
 from sweep.records.cost import Cost
 from sweep.records.snapshot import Snapshot
@@ -272,8 +273,7 @@ class TrialState:
         settings = self.settings
         with self.clock.on_evaluation():
             self.eval_samples += len(found.labels)
-            cut, own = settings.trainer.search_threshold, settings.metrics
-            metrics = measure(settings.task, found, "eval", cut, own=own, labels=self.labels) if found.finite else {}
+            metrics = self._measured(found) if found.finite else {}
         if not metrics:
             self._diverge("validation loss", found.loss)
             return
@@ -284,6 +284,16 @@ class TrialState:
             self.snapshots.evaluated = True
             verdict = self.report_eval(reported(self.evals[-1], found, settings))
         self.judge(verdict)
+
+    def _measured(self, found: Predictions) -> Metrics:
+        """Return the metrics of an evaluation. One of the user's own that fails is NaN, and the
+        log says why, once."""
+        settings = self.settings
+        cut, own = settings.trainer.search_threshold, settings.metrics
+        measured = measure(settings.task, found, "eval", cut, own=own, labels=self.labels)
+        for name, reason in measured.failed.items():
+            warn_once(f"{reason}; {name} is NaN where this happens", about=name)
+        return measured.values
 
     def add(self, step: int, epoch: float, metrics: Metrics) -> bool:
         """Add an evaluation. Return True if it is the best so far.

@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from functools import partial
 
 from datasets import Dataset
 
-from sweep.config.extra_metrics import is_extra
 from sweep.config.settings import TrainSettings
 from sweep.data.collate import collator
 from sweep.data.tokenise import TokenisedData
 from sweep.engine.arguments import autocast
-from sweep.engine.evaluation import Predictions, measure, predict
-from sweep.engine.folded_trial import mean_metrics
+from sweep.engine.evaluation import Measured, measure, predict
+from sweep.engine.folded_trial import mean_measured
 from sweep.engine.loss import mean_loss
-from sweep.errors import UserError
 from sweep.model.adapter import without_adapter
 from sweep.model.base_model_cache import BaseModelCache
-from sweep.records.trial import Metrics
 
 
-def before(settings: TrainSettings, *, base_models: BaseModelCache, data: TokenisedData, test: Dataset) -> Metrics:
+def before(settings: TrainSettings, *, base_models: BaseModelCache, data: TokenisedData, test: Dataset) -> Measured:
     """Return `eval/…` and `test/…` of the base alone, without the adapter. Empty
     where a head classifies, which is random before it is trained. `test` is tokenised; the
     precision is that of training. With folds `eval/…` are means over the folds, as a trial's
@@ -29,7 +25,7 @@ def before(settings: TrainSettings, *, base_models: BaseModelCache, data: Tokeni
     labels, tokenizer = data.splits.labels, base_models.tokenizer(settings.model)
     prompt = base_models.prompt(settings, labels)
     if prompt is None:
-        return {}
+        return Measured({})
     folds = [data.of_fold(number) for number in range(1, len(data.splits.folds) + 1)]
     held_out = [one.validation(tokenizer, settings.max_length, prompt) for one in folds or [data]]
     size, collate = settings.trainer.per_device_eval_batch_size, collator(tokenizer, labels)
@@ -40,14 +36,6 @@ def before(settings: TrainSettings, *, base_models: BaseModelCache, data: Tokeni
     ):
         scored = partial(predict, model, collate=collate, batch_size=size, loss=mean_loss(settings))
         measured = partial(measure, labels.task, own=settings.metrics, labels=labels.names)
-        evaluated = mean_metrics([measured(predictions=scored(rows), prefix="eval") for rows in held_out])
-        return {**evaluated, **_tested(measured, scored(test), settings.metrics)}
-
-
-def _tested(measured: Callable[..., Metrics], found: Predictions, own: Sequence[str]) -> Metrics:
-    """Return the metrics on the test rows, without those of the user's own where one of them fails
-    there: where the trained model is tested, a line says so."""
-    try:
-        return measured(predictions=found, prefix="test")
-    except UserError:
-        return measured(predictions=found, prefix="test", own=[name for name in own if is_extra(name)])
+        evaluated = mean_measured([measured(predictions=scored(rows), prefix="eval") for rows in held_out])
+        tested = measured(predictions=scored(test), prefix="test")
+        return Measured({**evaluated.values, **tested.values}, {**evaluated.failed, **tested.failed})

@@ -4,12 +4,15 @@ thirty times."""
 from __future__ import annotations
 
 import logging
-from functools import cache
 
 logger = logging.getLogger(__name__)
 
+logged: set[str] = set()  # messages, or what they were about
 
-@cache
-def warn_once(message: str) -> None:
-    """Log a warning, unless the same message was logged before."""
-    logger.warning(message)
+
+def warn_once(message: str, *, about: str = "") -> None:
+    """Log a warning, unless the same message, or one `about` the same thing, was logged before."""
+    known = about or message
+    if known not in logged:
+        logged.add(known)
+        logger.warning(message)

@@ -10,14 +10,13 @@ from pathlib import Path
 from typing import TypeVar
 
 from sweep.data.splits import Rows
-from sweep.engine.evaluation import Predictions
+from sweep.engine.evaluation import Measured, Predictions
 from sweep.errors import UserError, naming
 from sweep.final.local_model import Listener, LocalModel, Saving, Training, TrainingEnd
 from sweep.final.watch import Watch
 from sweep.launch.launcher import Hosted
 from sweep.launch.lost import WorkerLostError
 from sweep.records.final import Parameters
-from sweep.records.trial import Metrics
 from sweep.study.losses import Losses
 from sweep.study.session import Session
 
@@ -48,8 +47,8 @@ class FinalModel:
         found: Predictions = self.hosted.call("validation")
         return found
 
-    def test(self, rows: Rows) -> tuple[Predictions, Metrics]:
-        found: tuple[Predictions, Metrics] = self.hosted.call("test", rows)
+    def test(self, rows: Rows) -> tuple[Predictions, Measured]:
+        found: tuple[Predictions, Measured] = self.hosted.call("test", rows)
         return found
 
     def parameters(self) -> Parameters:

@@ -205,8 +205,9 @@ def _retrained(session: Session, one: Chosen, plan: TrialPlan, watch: Watch, mod
     outcome = train(model, Training(plan, as_packed=_packed(one)), watch).outcome
     assert isinstance(outcome, Completed), "nothing prunes a retraining, and one that failed does not come here"
     decided = decisions(
-        session.plan.splits.labels, plan.config, lambda: fitted_to(session, plan.config, plan.number, model)
-    )
+        session.plan.splits.labels, plan.config, lambda: fitted_to(session, plan.config, plan.number, model),
+        say=session.view.say,
+    )  # fmt: skip
     return RetrainRecord(
         number=plan.number, trial_evals=one.record.outcome.evals, best=outcome.best, evals=outcome.evals,
         cost=outcome.cost, thresholds=decided.thresholds, tuned=decided.validation, tracker_run=watch.run.address,

@@ -16,7 +16,7 @@ from sweep.config.schema import Config
 from sweep.data.splits import Rows
 from sweep.data.tokenise import TokenisedData, tokenise
 from sweep.engine import memory
-from sweep.engine.evaluation import Predictions
+from sweep.engine.evaluation import Measured, Predictions
 from sweep.engine.trainer import Trained, trained
 from sweep.engine.untrained import before
 from sweep.errors import ADVICE, UserError, first_line
@@ -28,7 +28,7 @@ from sweep.records.cost import Cost
 from sweep.records.final import Parameters, Refit
 from sweep.records.snapshot import Snapshot
 from sweep.records.snapshots import RETRAIN
-from sweep.records.trial import EvalPoint, Metrics, Outcome, Step, TrialPlan, Verdict
+from sweep.records.trial import EvalPoint, Failed, FailureReason, Metrics, Outcome, Step, TrialPlan, Verdict
 
 _PART = 16 * 2**20  # bytes of a file that are sent at once
 
@@ -126,7 +126,10 @@ class LocalModel:
                 )
             )  # fmt: skip
         self._result = result
-        return TrainingEnd(result.cost, result.failed if refit else result.outcome)
+        outcome = result.failed if refit else result.outcome
+        if training.kept and isinstance(outcome, Failed) and outcome.reason is FailureReason.DIVERGED:
+            training.kept.snapshots.drop(training.kept.key)
+        return TrainingEnd(result.cost, outcome)
 
     def validation(self) -> Predictions:
         """Return the predictions for the validation rows."""
@@ -135,7 +138,7 @@ class LocalModel:
             prompt = self._base_models.prompt(settings, self._data.splits.labels)
             return self._trained.predict(self._data.validation(tokenizer, settings.max_length, prompt))
 
-    def test(self, rows: Rows) -> tuple[Predictions, Metrics]:
+    def test(self, rows: Rows) -> tuple[Predictions, Measured]:
         """Return the predictions for the test rows, and the scores of the base alone on validation
         and test (see `sweep.engine.untrained`).
 

@@ -45,7 +45,8 @@ class Progress:
 
     @classmethod
     def of(cls, store: Store, key: str, plan: TrialPlan, *, say: Callable[[str], None]) -> Progress:
-        """Return what an earlier process left of the same training, or an empty progress."""
+        """Return what an earlier process left of the same training, or an empty progress. The step
+        of its snapshot is known after `look`."""
         found = cls(store.root / FOLDER / key, Snapshots(store.root, say=say), key)
         mark, same = found.folder / "training", _same(plan)
         found.stopped = mark.exists() and mark.read_text() == same
@@ -54,7 +55,6 @@ class Progress:
             write_whole(mark, same)
         found.mark = same.strip()
         found.log = RowLog.of(found.folder)
-        found.look()
         return found
 
     @property

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -11,13 +11,14 @@ from scipy.special import expit, logit
 from sklearn.metrics import confusion_matrix, multilabel_confusion_matrix
 
 from sweep.config.extra_metrics import is_extra
-from sweep.config.metrics import recorded_metrics, short_name
+from sweep.config.metrics import recorded_metrics
 from sweep.config.schema import Config, Task
 from sweep.data.labels import LabelSpace
+from sweep.data.raw import listed
 from sweep.data.splits import Rows, Splits, baseline, label_rows
-from sweep.engine.evaluation import Predictions, measure
+from sweep.engine.evaluation import Measured, Predictions, measure
 from sweep.engine.extra_metrics import Evaluated, extra_values
-from sweep.engine.folded_trial import mean_metrics
+from sweep.engine.folded_trial import mean_measured, mean_metrics
 from sweep.engine.metrics import Labels, Scores, decide, score
 from sweep.engine.reliability import reliability
 from sweep.engine.row_losses import row_losses
@@ -68,12 +69,19 @@ class Reading:
     calibration: Calibration | None = None
 
 
-def decisions(labels: LabelSpace, config: Config, scored: Callable[[], Sequence[Predictions]]) -> Decisions:
+def decisions(
+    labels: LabelSpace,
+    config: Config,
+    scored: Callable[[], Sequence[Predictions]],
+    *,
+    say: Callable[[str], None] = lambda _: None,
+) -> Decisions:
     """Return the temperature and the thresholds, which are fitted to the validation rows alone,
     the thresholds to calibrated probabilities, before the test split is opened. A threshold that
     the search had changes with the probabilities, so that decisions stay. `scored` returns the
     predictions for the validation rows, with folds those of each fold: both are fitted to the rows
-    of all folds, and the validation metrics are means over the folds."""
+    of all folds, and the validation metrics are means over the folds. `say` is told which metrics
+    of the user's own could not be computed."""
     trainer = config.trainer
     task, tunes = labels.task, labels.task == "multi_label" and trainer.decision_threshold == "tuned"
     fixed = None if task == "single_label" else (trainer.search_threshold,) * len(labels)
@@ -86,8 +94,10 @@ def decisions(labels: LabelSpace, config: Config, scored: Callable[[], Sequence[
     if not tunes:
         return Decisions(_at_temperature(fixed, fitted), calibration=fitted)
     found, own = tuned(*_pooled(parts)), recorded_metrics(config)
-    validation = mean_metrics([_measured(labels, one, "eval", found, own) for one in parts])
-    return Decisions(found, tuned=True, validation=validation, calibration=fitted)
+    validation = mean_measured([_measured(labels, one, "eval", found, own) for one in parts])
+    for note in failure_notes({" with the tuned thresholds": validation}):
+        say(note)
+    return Decisions(found, tuned=True, validation=validation.values, calibration=fitted)
 
 
 def _pooled(parts: Sequence[Predictions]) -> tuple[Scores, Labels]:
@@ -119,35 +129,36 @@ def read_test(session: Session, config: Config, model: FinalModel, decided: Deci
         predictions = calibrated(labels.task, raw, fitted.temperature, words=words)
         fitted = _tested(labels.task, fitted, raw, predictions)
     predicted = decide(labels.task, predictions.scores, decided.cuts)
-    own, notes = computable(labels, predictions, recorded_metrics(config))
-    for note in notes:
+    own = recorded_metrics(config)
+    tested = _measured(labels, predictions, "test", decided.cuts, own)
+    untuned = _measured(labels, predictions, "test", 0.5, own) if decided.tuned else Measured({})
+    for note in failure_notes({"": tested, " at threshold 0.5": untuned, " before training": before}):
         session.view.say(note)
     return Reading(
         rows=rows,
         predictions=predictions,
         decided=predicted,
         losses=row_losses(labels.task, (raw if words else predictions).scores, raw.labels, words=words),
-        metrics=_measured(labels, predictions, "test", decided.cuts, own),
-        untuned=_measured(labels, predictions, "test", 0.5, own) if decided.tuned else {},
+        metrics=tested.computed,
+        untuned=untuned.computed,
         confusion=confusion_counts(predicted, predictions.labels, labels),
-        before=before,
+        before=before.computed,
         calibration=fitted,
     )
 
 
-def computable(labels: LabelSpace, found: Predictions, own: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Return the metrics beside the task's that can be computed on the test rows, and a note on
-    each other one. A metric of the user's own may fail there, such as where a label has no row:
-    the test split was read by then, and its other scores count."""
-    failed: dict[str, str] = {}
-    for name in own:
-        if is_extra(name):
-            continue
-        try:
-            measure(labels.task, found, "test", own=(name,))
-        except UserError as error:
-            failed[name] = f"note: {error}; the test split has no {short_name(name)}"
-    return [name for name in own if name not in failed], [*failed.values()]
+def failure_notes(found: Mapping[str, Measured]) -> Iterator[str]:
+    """Yield a line for each reason why metrics of the user's own could not be computed, with their
+    names. The keys of `found` say how each was measured, such as ` at threshold 0.5`.
+
+    Such a metric may fail where a label has no row, or is never predicted. The other scores
+    count."""
+    missing: dict[str, list[str]] = {}
+    for how, measured in found.items():
+        for name, reason in measured.failed.items():
+            missing.setdefault(reason, []).append(f"{name}{how}")
+    for reason, names in missing.items():
+        yield f"note: {reason}; so there is no {listed(names)}"
 
 
 def _tested(task: Task, fitted: Calibration, raw: Predictions, found: Predictions) -> Calibration:
@@ -158,7 +169,7 @@ def _tested(task: Task, fitted: Calibration, raw: Predictions, found: Prediction
 
 def _measured(
     labels: LabelSpace, predictions: Predictions, prefix: str, cuts: float | Sequence[float], own: Sequence[str]
-) -> Metrics:
+) -> Measured:
     return measure(labels.task, predictions, prefix, cuts, own=own, labels=labels.names)
 
 

@@ -39,7 +39,8 @@ def watched(
 
 
 def train(model: FinalModel, training: Training, watch: Watch) -> TrainingEnd:
-    """Train the model, from the last snapshot on where there is one.
+    """Train the model, from the last snapshot on where there is one. One that diverged, or has no
+    score, begins anew the next time.
 
     Raises Interrupted after Ctrl-C, WorkerLostError where the worker was told to end, and
     UserError if the training fails or memory runs out.
@@ -51,6 +52,8 @@ def train(model: FinalModel, training: Training, watch: Watch) -> TrainingEnd:
     if isinstance(end.outcome, Failed):
         if end.outcome.reason is FailureReason.INTERRUPTED and not watch.session.stop.raised:
             raise WorkerLostError(model.host, "it was told to end")
+        if end.outcome.reason is FailureReason.DIVERGED:  # the same again, from there on
+            watch.progress.drop_snapshot()
         _raise(end.outcome, training, watch.progress.step)
     return end
 

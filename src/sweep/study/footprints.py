@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 
+from sweep.config.objective import LOSS
 from sweep.config.schema import Config
 from sweep.config.settings import TrainSettings
 from sweep.data.splits import Rows, Splits
@@ -161,7 +162,8 @@ def _small(workspace: Workspace, config: Config, row: int, rows: int, evaluated:
 
 
 def _short(config: Config, rows: int, evaluated: int) -> Config:
-    """Return the config of a training of `_STEPS` steps, with one evaluation at its end."""
+    """Return the config of a training of `_STEPS` steps, with one evaluation at its end. It has no
+    metrics of the user's own, which need not be defined on copies of one row."""
     trainer = config.trainer.model_copy(update={
         "num_train_epochs": 1, "effective_batch_size": None, "per_device_train_batch_size": rows,
         "gradient_accumulation_steps": 1, "per_device_eval_batch_size": evaluated, "eval_strategy": "no",
@@ -169,8 +171,11 @@ def _short(config: Config, rows: int, evaluated: int) -> Config:
     })  # fmt: skip
     optimizer = config.optimizer.model_copy(update={"warmup_steps": 0})
     adapter = config.adapter.model_copy(update={"head_init": "random"})
-    study = config.study.model_copy(update={"snapshots": "never"})
-    return config.model_copy(update={"trainer": trainer, "optimizer": optimizer, "adapter": adapter, "study": study})
+    dataset = config.dataset.model_copy(update={"metrics": ()})
+    study = config.study.model_copy(update={"snapshots": "never", "metric": LOSS, "second_metric": None})
+    return config.model_copy(update={
+        "trainer": trainer, "optimizer": optimizer, "adapter": adapter, "dataset": dataset, "study": study
+    })  # fmt: skip
 
 
 def _copies(splits: Splits, row: int, rows: int, held_out: int) -> Splits:
