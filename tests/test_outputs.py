@@ -97,6 +97,19 @@ def test_output_within_a_search_is_dropped_and_counts_at_its_end(unread: int) ->
     assert (done.returncode, done.stdout.splitlines()[-2:]) == (0, [b"of the user", b"summary"])
 
 
+def test_what_libraries_print_as_they_are_imported_is_no_result() -> None:
+    program = "from sweep.outputs import importing\nwith importing(): print('of a library')\nprint('result')"
+    done = run(program, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert (done.stdout, done.stderr) == (b"result\n", b"of a library\n")
+
+
+@pytest.mark.slow
+def test_a_model_that_is_loaded_prints_nothing() -> None:
+    """transformers prints a line at its first import where WANDB_MODE is offline."""
+    program = "import sweep\ntry: sweep.load('missing')\nexcept UserError: print('refused')"
+    assert run(program, stdout=subprocess.PIPE).stdout == b"refused\n"
+
+
 def test_no_file_takes_the_place_of_a_stream_that_was_closed(tmp_path: Path) -> None:
     program = (
         "import os, subprocess\n"
