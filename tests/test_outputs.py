@@ -104,10 +104,9 @@ def test_what_libraries_print_as_they_are_imported_is_no_result() -> None:
 
 
 @pytest.mark.slow
-def test_a_model_that_is_loaded_prints_nothing() -> None:
-    """transformers prints a line at its first import where WANDB_MODE is offline."""
-    program = "import sweep\ntry: sweep.load('missing')\nexcept UserError: print('refused')"
-    assert run(program, stdout=subprocess.PIPE).stdout == b"refused\n"
+def test_the_line_that_transformers_prints_where_wandb_is_offline_is_no_result() -> None:
+    program = "from sweep.outputs import importing\nwith importing(): import transformers.trainer\nprint('result')"
+    assert run(program, stdout=subprocess.PIPE).stdout == b"result\n"
 
 
 def test_no_file_takes_the_place_of_a_stream_that_was_closed(tmp_path: Path) -> None:
