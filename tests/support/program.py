@@ -11,6 +11,7 @@ import pytest
 from sweep.__main__ import main
 from sweep.analysis.facts import read
 from sweep.analysis.study import analyse
+from sweep.outputs import importing
 from sweep.provenance import git_state
 from sweep.records.final import FinalRecord
 from sweep.records.store import Store
@@ -25,7 +26,8 @@ def run(monkeypatch: pytest.MonkeyPatch, *arguments: str, report: bool = False) 
     study runs: its figures take as long as all trainings of a small study."""
     with monkeypatch.context() as patched:
         patched.setattr("sys.argv", ["sweep", *arguments])
-        patched.setattr("sweep.study.session.git_state", known_git_state)
+        with importing():
+            patched.setattr("sweep.study.session.git_state", known_git_state)
         if not report:
             patched.setattr("sweep.report.publish.write_report", _one_line)
             patched.setattr("sweep.report.publish.kept_current", lambda _root: nullcontext())
