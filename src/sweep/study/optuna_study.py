@@ -318,8 +318,8 @@ class OptunaStudy:
         return self.retries.run(lambda: own.promoted(self.study, paused, new=new))
 
     def most_promising(self) -> int | None:
-        """Return the number of the trial that completes where only one does. Call it where no trial
-        runs."""
+        """Return the number of the trial that completes where only one does. Call it where no
+        trial runs."""
         return self.retries.run(lambda: most_promising(self.study))
 
     def go_on(self, trial: Trial, *, promoted: bool = True) -> None:

@@ -1,4 +1,4 @@
-"""What a study still lacks, and whether a free slot may get a trial now."""
+"""The trials that a study lacks, and whether a free slot may get one now."""
 
 from __future__ import annotations
 
