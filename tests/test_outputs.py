@@ -103,6 +103,18 @@ def test_output_within_a_search_is_dropped_and_counts_at_its_end(unread: int) ->
     assert (done.returncode, done.stdout.splitlines()[-2:]) == (0, [b"of the user", b"summary"])
 
 
+def test_what_libraries_print_as_they_are_imported_is_no_result() -> None:
+    program = "from sweep.outputs import importing\nwith importing(): print('of a library')\nprint('result')"
+    done = run(program, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert (done.stdout, done.stderr) == (b"result\n", b"of a library\n")
+
+
+@pytest.mark.slow
+def test_the_line_that_transformers_prints_where_wandb_is_offline_is_no_result() -> None:
+    program = "from sweep.outputs import importing\nwith importing(): import transformers.trainer\nprint('result')"
+    assert run(program, stdout=subprocess.PIPE).stdout == b"result\n"
+
+
 def test_no_file_takes_the_place_of_a_stream_that_was_closed(tmp_path: Path) -> None:
     program = (
         "import os, subprocess\n"

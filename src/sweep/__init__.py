@@ -23,8 +23,10 @@ def load(path: Path | str, *, device: str = "auto", base: str | None = None, cho
     where there is no such model, or its base cannot be reached.
     """
     from sweep.engine.numerics import tell_libraries
+    from sweep.outputs import importing
 
     tell_libraries()
-    from sweep.predict import loading  # only now: it imports torch
+    with importing():
+        from sweep.predict import loading  # only now: it imports torch
 
     return loading.load(path, device=device, base=base, choice=choice)

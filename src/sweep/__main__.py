@@ -8,7 +8,7 @@ from importlib import import_module
 from sweep.cli import library_warnings
 from sweep.config.commands import module_of
 from sweep.errors import reported
-from sweep.outputs import dropping_unwritable
+from sweep.outputs import importing
 from sweep.study import interrupts
 
 
@@ -36,7 +36,7 @@ def _search(arguments: list[str]) -> None:
     plan = make_plan(arguments, checks=checks, last=last)  # --help and --cfg end here
 
     # Imported only now, since torch takes seconds: a mistake in the config is reported first.
-    with interrupts.at_once(), dropping_unwritable("stdout"):  # some libraries print as they are imported
+    with interrupts.at_once(), importing():
         from sweep.final.confirm import confirm
         from sweep.launch.start import launched
         from sweep.report.publish import published

@@ -8,7 +8,7 @@ import os
 import select
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, redirect_stdout, suppress
 from typing import TYPE_CHECKING, Literal, TextIO
 
 if TYPE_CHECKING:
@@ -41,6 +41,14 @@ def dropping_unwritable(name: Literal["stdout", "stderr"]) -> Iterator[None]:
     finally:
         within.flush()
         setattr(sys, name, before)
+
+
+@contextmanager
+def importing() -> Iterator[None]:
+    """Write to standard error what libraries print as they are imported within the context:
+    standard output is for results. transformers prints a line where WANDB_MODE is `offline`."""
+    with redirect_stdout(sys.stderr):
+        yield
 
 
 class _Dropping(io.FileIO):

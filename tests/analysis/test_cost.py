@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from report.conftest import BATCH, LR, cost, final, part, section, six_trials, trial, words
+from support.reports import summary_lines
 from sweep.analysis.cost import spending
 from sweep.analysis.facts import read
 from sweep.analysis.study import analyse
@@ -13,7 +14,6 @@ from sweep.analysis.summary import study_summary
 from sweep.records.cost import Cost
 from sweep.records.store import Store
 from sweep.records.trial import Completed, Failed, FailureReason, Pruned
-from sweep.report.summary import summary_lines
 from sweep.track.study_progress import of_records
 
 

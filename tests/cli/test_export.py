@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -21,8 +22,7 @@ def test_what_was_checked_and_how_to_use_it_is_printed(
 ) -> None:
     target = tmp_path / "out"
     assert run(monkeypatch, "export", str(one.store.root), "--to", "merged", str(target), "--rows", "6") == 0
-    # transformers prints a line of its own when it is first imported with WANDB_MODE=offline.
-    said = [line for line in capsys.readouterr().out.splitlines() if not line.startswith("[INFO]")]
+    said = capsys.readouterr().out.splitlines()
     assert said[0].startswith("Checked   on 6 of 12 validation rows: logits differ from those of the study by at most")
     assert "the study computed in bfloat16" in said[1]
     assert said[-2:] == [
@@ -35,6 +35,19 @@ def test_what_was_checked_and_how_to_use_it_is_printed(
         6,
         ["balance", "card", "fees"],
     )
+
+
+def test_what_is_printed_at_an_import_is_no_result(
+    one: Winner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def printing(_name: str) -> object:
+        print("of a library")
+        return SimpleNamespace(run=lambda *_: print("Checked"))
+
+    monkeypatch.setattr("sweep.cli.export.import_module", printing)
+    assert run(monkeypatch, "export", str(one.store.root), "--to", "merged", str(tmp_path / "out")) == 0
+    said = capsys.readouterr()
+    assert said.out == "Checked\n" and "of a library\n" in said.err
 
 
 def test_a_folder_with_files_stays_as_it_is(

@@ -11,6 +11,7 @@ import os
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 
 import pyarrow as pa
@@ -64,6 +65,19 @@ def test_rows_keep_their_order_and_columns(winner: Path, rows: Path, capsys: pyt
         "note: 1 of 5 rows have no label, since they have no text: row 3",
         "note: 1 of 5 rows are longer than the 8 tokens that the model reads, and were cut: row 4",
     ]
+
+
+def test_what_is_printed_at_an_import_is_no_row(
+    winner: Path, rows: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def printing(name: str) -> object:
+        print("of a library")
+        return import_module(name)
+
+    monkeypatch.setattr("sweep.cli.predict.import_module", printing)
+    main([str(winner), str(rows)])
+    said = capsys.readouterr()
+    assert said.out.startswith("id,text,label,") and said.err.startswith("of a library\n5 rows in ")
 
 
 def test_formats(several: Path, tmp_path: Path) -> None:

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from sweep.analysis import facts as facts_module
+from sweep.analysis import study as study_module
 from sweep.analysis.facts import Facts, read
 from sweep.analysis.study import analyse
 from sweep.config.published import PublishedConfig, PublishedTraining, PublishedTrial
@@ -326,3 +328,21 @@ def reported(tmp_path_factory: pytest.TempPathFactory) -> Store:
 def make(tmp_path: Path) -> Callable[..., Store]:
     """`build` into a fresh folder."""
     return lambda *arguments, **options: build(tmp_path / "made", *arguments, **options)
+
+
+@pytest.fixture
+def analysed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Return a list that gets `read` for each reading of all records, and `analysed` for each
+    analysis."""
+    found: list[str] = []
+
+    def noting(word: str, function: Callable[..., object]) -> Callable[..., object]:
+        def noted(*given: object) -> object:
+            found.append(word)
+            return function(*given)
+
+        return noted
+
+    monkeypatch.setattr(facts_module, "read_lock", noting("read", facts_module.read_lock))
+    monkeypatch.setattr(study_module, "outlook", noting("analysed", study_module.outlook))
+    return found

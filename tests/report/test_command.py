@@ -6,6 +6,9 @@ import sys
 
 import pytest
 
+from sweep.cli import report
+from sweep.report.pictures import Drawn
+
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, *arguments], capture_output=True, text=True, check=False)
@@ -39,3 +42,10 @@ def test_a_wrong_folder_ends_in_one_message_and_code_2(tmp_path, name, options):
     assert done.stdout == ""
     assert done.stderr.startswith("sweep: 1 thing to mend:")
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("options", [(), ("--json",)])
+def test_the_records_are_read_and_analysed_once(store, monkeypatch, analysed, options):
+    monkeypatch.setattr("sweep.report.write.draw", lambda *_: Drawn())
+    report.main([str(store.root), *options])
+    assert analysed == ["read", "analysed"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from support.reports import summary_lines
 from sweep.analysis.cost import spending
 from sweep.analysis.facts import read
 from sweep.analysis.plain import plain
@@ -12,7 +13,6 @@ from sweep.records.cost import Cost, total
 from sweep.records.device_time import DeviceTime
 from sweep.records.spent import Spent, write_spent
 from sweep.records.trial import Failed, FailureReason
-from sweep.report.summary import summary_lines
 
 from .conftest import config, cost, final, part, section, six_trials, words
 

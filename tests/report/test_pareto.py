@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from support.reports import summary_lines
 from sweep.analysis.charts import charts
 from sweep.analysis.facts import Facts, read
 from sweep.analysis.pareto import ParetoSet, pareto
@@ -17,7 +18,6 @@ from sweep.records.store import Store
 from sweep.records.trial import TrialRecord
 from sweep.report.dashboard import study_ending
 from sweep.report.figures import figures
-from sweep.report.summary import summary_lines
 
 from .conftest import BATCH, LR, completed, config, final, part, rows, six_trials, words
 

@@ -48,6 +48,11 @@ def test_a_command_that_does_nothing_new_opens_no_study_run(store: Store) -> Non
     assert published_runs(store) == 0
 
 
+def test_the_records_are_read_and_analysed_once(store: Store, analysed: list[str]) -> None:
+    published_runs(store)
+    assert analysed == ["read", "analysed"]
+
+
 def test_another_trial_is_reported(store: Store) -> None:
     published_runs(store)
     assert published_runs(store, lambda: store.write_trial(completed(9, (0.5,), (0.7,), {}))) == 1

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
+from support.reports import summary_lines
 from sweep.analysis.facts import read
 from sweep.analysis.summary import study_summary
 from sweep.records.final import FinalRecord, Refit
-from sweep.report.summary import summary_lines
 
 from .conftest import LABELS, config, cost, emotions, final, rows, section, six_trials, words
 

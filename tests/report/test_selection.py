@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import pytest
 
+from support.reports import summary_lines
 from sweep.analysis.facts import read
 from sweep.analysis.study import analyse
 from sweep.analysis.summary import study_summary
-from sweep.report.summary import summary_lines
 
 from .conftest import BATCH, LR, completed, config, confirmation, final, part, rows, sentences, six_trials, words
 

@@ -8,6 +8,7 @@ from xml.etree import ElementTree
 
 import pytest
 
+from support.reports import summary_lines
 from sweep.analysis.facts import read
 from sweep.analysis.study import analyse
 from sweep.analysis.summary import study_summary
@@ -18,7 +19,6 @@ from sweep.records.cost import Cost
 from sweep.records.events import append_row
 from sweep.records.store import Store
 from sweep.records.trial import Completed, EvalPoint, Failed, FailureReason, Pruned, Step, TrialRecord
-from sweep.report.summary import summary_lines
 from sweep.report.write import write_report
 
 from .conftest import (

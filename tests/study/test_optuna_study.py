@@ -31,8 +31,8 @@ POINT = EvalPoint(1, 10, 1.0, {"eval/accuracy": 0.5, "eval/loss": 0.7})
 DONE = Completed(POINT, (POINT,), Cost())
 
 
-def lost(*, alone: bool = True, given_up: bool = False) -> Failed:
-    return Failed(FailureReason.LOST, "the process ended", (), Cost(), alone=alone, given_up=given_up)
+def lost(*, given_up: bool = False) -> Failed:
+    return Failed(FailureReason.LOST, "the process ended", (), Cost(), given_up=given_up)
 
 
 @contextmanager
@@ -120,14 +120,6 @@ def test_losses_together_share_the_blame(tmp_path: Path) -> None:
     with opened(tmp_path, *PLAIN) as study:
         trial, _ = study.ask()
         assert [study.lost(trial, 5, together=3) for _ in range(9)] == [False] * 8 + [True]
-
-
-@pytest.mark.parametrize("alone", [True, False])
-def test_losses_of_an_earlier_version_count_where_the_trial_was_alone(tmp_path: Path, alone: bool) -> None:
-    with opened(tmp_path, *PLAIN) as study:
-        for _ in range(2):
-            study.tell(study.ask()[0], lost(alone=alone))
-        assert study.lost(study.ask()[0], 5, together=1) is alone
 
 
 def test_trials_of_a_killed_process_are_found_running(tmp_path: Path) -> None:

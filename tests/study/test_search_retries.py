@@ -44,7 +44,7 @@ def test_points_that_an_earlier_version_recorded_as_stopped_are_tried_again(tmp_
         optuna_study = OptunaStudy.open(opened.plan.config.study, opened.plan.space, opened.store)
         asked = [optuna_study.ask() for _ in range(2)]
         for reason, (trial, params) in zip((FailureReason.INTERRUPTED, FailureReason.LOST), asked, strict=True):
-            failed = Failed(reason, "", (), Cost(), alone=True)
+            failed = Failed(reason, "", (), Cost())
             opened.store.write_trial(TrialRecord(trial.number, params, failed, "", 3, "", "", place=trial.number))
             optuna_study.tell(trial, failed)
         optuna_study.close()

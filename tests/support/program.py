@@ -9,10 +9,14 @@ from pathlib import Path
 import pytest
 
 from sweep.__main__ import main
+from sweep.analysis.facts import read
+from sweep.analysis.study import analyse
+from sweep.outputs import importing
 from sweep.provenance import git_state
 from sweep.records.final import FinalRecord
 from sweep.records.store import Store
 from sweep.records.trial import TrialRecord
+from sweep.report.write import Written
 
 known_git_state = cache(git_state)
 
@@ -22,7 +26,8 @@ def run(monkeypatch: pytest.MonkeyPatch, *arguments: str, report: bool = False) 
     study runs: its figures take as long as all trainings of a small study."""
     with monkeypatch.context() as patched:
         patched.setattr("sys.argv", ["sweep", *arguments])
-        patched.setattr("sweep.study.session.git_state", known_git_state)
+        with importing():
+            patched.setattr("sweep.study.session.git_state", known_git_state)
         if not report:
             patched.setattr("sweep.report.publish.write_report", _one_line)
             patched.setattr("sweep.report.publish.kept_current", lambda _root: nullcontext())
@@ -33,11 +38,12 @@ def run(monkeypatch: pytest.MonkeyPatch, *arguments: str, report: bool = False) 
     return 0
 
 
-def _one_line(store: Store, **_: object) -> Path:
+def _one_line(store: Store, **_: object) -> Written:
     path = store.root / "report.md"
     for file in (path, path.with_suffix(".html")):
         file.write_text("a report\n")
-    return path
+    facts = read(store, running=False)
+    return Written(path, facts, analyse(facts))
 
 
 def final(folder: Path) -> FinalRecord:

@@ -14,6 +14,7 @@ import wandb
 
 from sweep.config.schema import StudyConfig
 from sweep.records.store import Store
+from sweep.track import wandb_sweep
 from sweep.track.dashboard_ids import FILE, DashboardIds
 from sweep.track.open import open_tracker
 from sweep.track.searched import config_path, sweep_config
@@ -21,6 +22,7 @@ from sweep.track.tracker import Ending, JobType, trial_ending
 from sweep.track.wandb_names import model_aliases, registry_path
 from sweep.track.wandb_run import WandbRun
 from wandb_mock.faults import Fault
+from wandb_mock.records import Sweep
 
 from .conftest import received
 
@@ -93,6 +95,39 @@ def test_a_study_that_goes_on_takes_its_sweep_up(logged_in, locked, make_trial, 
     logged_in.backend.sweeps.clear()  # somebody deleted it
     open_one(2)
     assert [received(logged_in, "tiny-0002").sweep] == list(logged_in.backend.sweeps)
+
+
+@pytest.mark.parametrize("made", [True, False])
+def test_a_kill_around_the_making_of_the_sweep_leaves_no_second_one(
+    logged_in, locked, make_trial, run_dir, said, monkeypatch, made
+):
+    """The first process is killed ahead of the request, or ahead of the note of the sweep's id.
+    The project has other sweeps, more than an answer holds."""
+    for number in range(3):
+        logged_in.backend.keep_sweep(Sweep("mock", "intents", f"other-{number}"))
+    monkeypatch.setattr("sweep.track.wandb_sweep._PAGE", 2)
+
+    def open_one(number: int) -> None:
+        tracker = open_tracker(locked, run_dir, say=said.append)
+        tracker.open(make_trial(locked, number)).finish(Ending("completed"))
+        tracker.close()
+
+    usual = wandb_sweep.make_sweep
+
+    def killed(*given: Any) -> str:
+        if made:
+            usual(*given)
+        raise RuntimeError("killed")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("sweep.track.wandb_sweep.make_sweep", killed)
+        open_one(0)
+    said.clear()
+    open_one(1)
+    open_one(2)
+    (sweep,) = [one for one in logged_in.backend.sweeps.values() if not one.name.startswith("other")]
+    assert [run.id[:9] for run in logged_in.backend.runs_of_sweep(sweep)] == ["tiny-0001", "tiny-0002"]
+    assert said == []
 
 
 def test_no_sweep_where_none_is_wanted_or_nothing_is_searched(

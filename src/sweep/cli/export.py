@@ -11,6 +11,7 @@ from sweep.cli.arguments import decimal, whole
 from sweep.cli.run_dir import add_winner, winner_of
 from sweep.errors import reported
 from sweep.export.request import Request, check
+from sweep.outputs import importing
 
 _FORMS = ("merged", "onnx", "hub")
 
@@ -20,7 +21,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     with reported():
         winner, request = winner_of(asked), _request(asked)
         check(request, winner.record.config.prompt)
-        import_module("sweep.export.run").run(winner, request)  # needs torch
+        with importing():
+            exporting = import_module("sweep.export.run")  # needs torch
+        exporting.run(winner, request)
 
 
 def _request(asked: argparse.Namespace) -> Request:

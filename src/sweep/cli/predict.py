@@ -21,6 +21,7 @@ from sweep.data.file_formats import JSON, PARQUET, kind_of
 from sweep.data.stream import TextFormat, Window
 from sweep.engine.numerics import tell_libraries
 from sweep.errors import Fault, Interrupted, UserError, disk_failure, reported
+from sweep.outputs import importing
 from sweep.predict.columns import Added
 from sweep.predict.labelling import label_rows
 from sweep.predict.output import Shape, Writer, file_writer, out_faults, parquet_faults, stream_writer, unfinished
@@ -142,7 +143,7 @@ def _loaded(job: Job) -> Classifier:
     """Return the model. It is imported by name, and only now: torch takes seconds, and what is
     wrong with the arguments was said before."""
     tell_libraries()
-    with interrupts.at_once():
+    with interrupts.at_once(), importing():
         loading = import_module("sweep.predict.loading")
     try:
         model: Classifier = loading.of_winner(job.winner, device=job.device, base=job.base)

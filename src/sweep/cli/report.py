@@ -35,8 +35,7 @@ def _written(store: Store) -> str:
     from sweep.report.summary import summary_lines
     from sweep.report.write import write_report
 
-    write_report(store)
-    return "\n".join(summary_lines(store))
+    return "\n".join(summary_lines(write_report(store)))
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -126,10 +126,10 @@ class Pruned:
 class Failed:
     """A trial that failed.
 
-    `alone`: it was lost while no other trial was running; `together`: so many trials were lost at
-    once, this one included. `given_up`: its point is not retried, although the reason says nothing
-    about the point. `excess` are the broken constraints of an infeasible trial, by name, as shares
-    of their limits; it is empty where values break a rule together.
+    `together`: so many trials were lost at once, this one included. `given_up`: its point is not
+    retried, although the reason says nothing about the point. `excess` are the broken constraints
+    of an infeasible trial, by name, as shares of their limits; it is empty where values break a
+    rule together.
     """
 
     reason: FailureReason
@@ -137,7 +137,6 @@ class Failed:
     evals: tuple[EvalPoint, ...]
     cost: Cost
     kind: Literal["failed"] = "failed"
-    alone: bool = False
     given_up: bool = False
     together: int = 1
     excess: Mapping[str, float] = field(default_factory=dict)

@@ -7,7 +7,6 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-from sweep.analysis.facts import read
 from sweep.config.secrets import scrub
 from sweep.errors import Interrupted, UserError, first_line
 from sweep.outputs import dropping_unwritable
@@ -36,15 +35,15 @@ def published(store: Store, study_run: StudyRun) -> Iterator[None]:
         if not isinstance(error, Interrupted):
             study_run.fail(_fault(error))
         raise
-    report = write_report(store, running=False)
+    written = write_report(store, running=False)
     # A finished command that is run again finds nothing new; one that was stopped here publishes
     # again.
     if (state := _state(store)) != store.published() or study_run.is_open:
-        study_run.finish(study_ending(read(store), report))
+        study_run.finish(study_ending(written.facts, written.path))
         store.note_published(state)
         for line in review.at_end(store, study_run.config, study_run.tracker):
             print(line)
-    print("\n".join(summary_lines(store)))
+    print("\n".join(summary_lines(written)))
 
 
 def _fault(error: Exception) -> str:

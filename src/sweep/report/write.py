@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from sweep.analysis.charts import charts
-from sweep.analysis.facts import read
+from sweep.analysis.facts import Facts, read
 from sweep.analysis.study import Study, analyse
 from sweep.config.secrets import scrub
 from sweep.records.disk import write_whole
@@ -22,9 +23,18 @@ from sweep.report.pictures import draw
 _KNOWN = (*FIGURES, *(f"{PREFIX}-{name}" for name in COMPARED))
 
 
-def write_report(store: Store, *, running: bool | None = None) -> Path:
-    """Write the report and return the path of report.md. An unfinished study has one too, which
-    says what is missing.
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A report on the disk: the path of report.md, the records that it is of, and what it says of
+    them."""
+
+    path: Path
+    facts: Facts
+    study: Study
+
+
+def write_report(store: Store, *, running: bool | None = None) -> Written:
+    """Write the report. An unfinished study has one too, which says what is missing.
 
     `running` says whether the study is running; None finds out whether a process holds the run
     directory. Raises UserError where the folder is no run directory.
@@ -39,7 +49,7 @@ def write_report(store: Store, *, running: bool | None = None) -> Path:
     path = store.root / "report.md"
     write_whole(path, markdown)
     write_whole(store.root / "report.html", page(markdown, title=title(study), drawn=drawn, written=written))
-    return path
+    return Written(path, facts, study)
 
 
 def title(study: Study) -> str:

@@ -20,7 +20,6 @@ from sweep.search.promotion import PAUSED_AT, Decision
 from sweep.study.trial_groups import RETRIED
 
 _EPOCH, _SECONDS, _ENGINE, _MESSAGE = "best_epoch", "seconds", "engine", "message"
-_ALONE, _TOGETHER = "lost_alone", "lost_together"  # earlier versions wrote the second one
 # How often a trial that goes on was lost without getting further, the step that it had reached at
 # its last loss, and the mark of its beginning before that (`Marks.begun`).
 LOSSES, LOST_AT, LOST_BEGUN = "losses", "lost_at_step", "lost_begun"
@@ -47,20 +46,13 @@ def attributes(outcome: Outcome) -> dict[str, Scalar]:
         case Pruned():
             return {OUTCOME: "pruned", **found}
         case Failed(reason=reason, message=message):
-            lost = {_ALONE: outcome.alone} if reason is FailureReason.LOST else {}
-            return {OUTCOME: str(reason), _MESSAGE: scrub(message)[:_LONGEST], **lost, **found}
+            return {OUTCOME: str(reason), _MESSAGE: scrub(message)[:_LONGEST], **found}
 
 
 def noted_decision(attributes: Mapping[str, object], step: int) -> Decision:
     """Return what the pruner decided on a trial for its score at a report step. A trial that was
     promoted since then goes on."""
     return next((one for one, name in NOTED.items() if attributes.get(name) == step), Decision.GO_ON)
-
-
-def lost_alone(trial: FrozenTrial) -> bool:
-    """Return whether the process died while it trained this trial and no other."""
-    known = trial.user_attrs
-    return known.get(OUTCOME) == FailureReason.LOST and bool(known.get(_ALONE, _TOGETHER not in known))
 
 
 def recovered_outcome(trial: FrozenTrial, events: Sequence[Step | EvalPoint], study: StudyConfig) -> Outcome:

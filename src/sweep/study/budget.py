@@ -110,7 +110,7 @@ class Budget:
         return tuple(one.key for one in limited(self.limits, self.spent) if not one.left)
 
     @property
-    def time_is_up(self) -> bool:
-        """Return whether the seconds or the device hours are used up, so that trials that run are
-        put away."""
-        return any(key != "trials" for key in self.used_up)
+    def time_used_up(self) -> tuple[str, ...]:
+        """Return the keys of the limits of time that are used up, so that trials that run are put
+        away."""
+        return tuple(key for key in self.used_up if key != "trials")

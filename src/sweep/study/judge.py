@@ -52,7 +52,8 @@ class Judge:
         A score that Optuna has from before a stop keeps its verdict, unless the trial was paused
         there and promoted since. Of several scores at one report step the first one counts. A
         trial that was paused and goes on all the same could not be saved: from then on it is
-        stopped for good where it falls behind.
+        stopped for good where it falls behind. One that completes although the time of the budget
+        is used up is not judged.
         """
         if running.pausing:
             running.savable = running.pausing = False
@@ -77,7 +78,7 @@ class Judge:
         )
         return self.optuna_study.report(
             running.trial, [point.value(one) for one in config.study.objectives], step, learning=learning,
-            judged=point.step < total,
+            judged=point.step < total and not running.to_end,
             warm=point.step > warmup,
             savable=running.savable and self.pauses,
         )  # fmt: skip

@@ -38,6 +38,11 @@ class Limits:
         return self.timeout is None or time.monotonic() - self.began < self.timeout
 
     @property
+    def only_time_is_up(self) -> bool:
+        """Return whether no trial may run for the budget's time alone."""
+        return not self.failures.reached and bool(self.budget.time_used_up)
+
+    @property
     def seconds_left(self) -> float | None:
         """Return the wall-clock seconds that the search may still take, by `study.timeout` and the
         budget; None without a limit of time."""
@@ -54,12 +59,12 @@ class Limits:
     def allow(self, *, begun: bool) -> bool:
         """Return whether one more trial may run: a new one, or one that was `begun` before."""
         budget = self.budget
-        return not self.failures.reached and not (budget.time_is_up if begun else budget.used_up)
+        return not self.failures.reached and not (budget.time_used_up if begun else budget.used_up)
 
-    @property
-    def put_away(self) -> bool:
-        """Return whether trials that run are put away, to go on when the study does."""
-        return self.failures.reached or self.budget.time_is_up
+    def put_away(self, *, to_end: bool) -> bool:
+        """Return whether a trial that runs is put away, to go on when the study does. Where it is
+        trained `to_end`, the time of the budget does not matter."""
+        return self.failures.reached or (bool(self.budget.time_used_up) and not to_end)
 
     def spend(self, plan: TrialPlan, seconds: float) -> None:
         """Count the time of a trial that has trained for so many seconds."""

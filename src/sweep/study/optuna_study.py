@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
-from dataclasses import astuple, dataclass, field, replace
+from dataclasses import astuple, dataclass, field
 from functools import partial
 from itertools import takewhile
 from types import MappingProxyType
@@ -34,11 +34,11 @@ from sweep.study.attributes import (
     NOTED,
     PROMOTIONS,
     attributes,
-    lost_alone,
     noted_decision,
 )
 from sweep.study.known_trials import KnownTrials
 from sweep.study.losses import Losses
+from sweep.study.most_promising import most_promising
 from sweep.study.next_point import next_point
 from sweep.study.owner import claim
 from sweep.study.points import begun_points, suggest
@@ -317,6 +317,11 @@ class OptunaStudy:
             return None
         return self.retries.run(lambda: own.promoted(self.study, paused, new=new))
 
+    def most_promising(self) -> int | None:
+        """Return the number of the trial that completes where only one does. Call it where no
+        trial runs."""
+        return self.retries.run(lambda: most_promising(self.study))
+
     def go_on(self, trial: Trial, *, promoted: bool = True) -> None:
         """Note that a paused trial goes on: as the pruner has `promoted` it, or because it could
         not be paused."""
@@ -342,11 +347,7 @@ class OptunaStudy:
 
         if losses != before:
             self._write(counted)
-        return replace(losses, parts=losses.parts + self._earlier_losses(trial.params)).too_many
-
-    def _earlier_losses(self, params: Mapping[str, Scalar]) -> int:
-        """Return how often an earlier version lost the point alone, and enqueued it again."""
-        return sum(RETRIED in one.user_attrs and one.params == params and lost_alone(one) for one in self._trials())
+        return losses.too_many
 
     def ended(self) -> list[FrozenTrial]:
         """Return the trials that have ended in Optuna."""

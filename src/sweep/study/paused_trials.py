@@ -55,8 +55,10 @@ class PausedTrials:
         if not self._paused:
             return None
         number = self.optuna_study.promoted(self._paused, new=new)
-        if number is None:
-            return None
+        return None if number is None else self.take(number)
+
+    def take(self, number: int) -> Stopped:
+        """Return one of them, which goes on."""
         stopped = self._paused.pop(number)
         self.optuna_study.go_on(stopped.trial)
         self.session.store.forget_pause(number)

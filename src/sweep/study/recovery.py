@@ -71,10 +71,10 @@ class Recovery:
         waiting: list[Stopped] = []
         for trial, frozen in left:
             if not self.optuna_study.is_complete(frozen.params):
-                self._lose(trial, frozen, "the process ended before the trial had all its values")
+                self._lose(trial, frozen, "the process ended before the trial had all its values", given_up=False)
             elif trial.number in given_up:
                 message = f"the process ended before the trial did; {GIVEN_UP}"
-                self._lose(trial, frozen, message, alone=len(killed) == 1)
+                self._lose(trial, frozen, message, given_up=True)
             elif not self._taken_in(stopped := Stopped(trial, frozen.params, utc(frozen.datetime_start)), frozen):
                 store.forget_pause(trial.number)
                 store.marks(trial.number).clear()
@@ -114,14 +114,12 @@ class Recovery:
             pauses=promotions + 1, promotions=promotions,
         )  # fmt: skip
 
-    def _lose(self, trial: Trial, frozen: FrozenTrial, message: str, *, alone: bool | None = None) -> None:
-        """Record a trial as lost: given up, or where `alone` is None, to be asked for again."""
+    def _lose(self, trial: Trial, frozen: FrozenTrial, message: str, *, given_up: bool) -> None:
+        """Record a trial as lost. Unless it is `given_up`, its point is asked for again."""
         store, number = self.session.store, trial.number
         events = store.events(number)
         evals = tuple(event for event in events if isinstance(event, EvalPoint))
-        lost = Failed(
-            FailureReason.LOST, message, evals, Cost(), alone=bool(alone), given_up=alone is not None
-        )  # fmt: skip
+        lost = Failed(FailureReason.LOST, message, evals, Cost(), given_up=given_up)
         record = replace(
             unplanned(self.optuna_study, number, frozen.params, lost, utc(frozen.datetime_start)),
             total_steps=max((event.total_steps for event in events if isinstance(event, Step)), default=0),

@@ -52,6 +52,7 @@ class RunningTrial:
     reported: int = 0  # the report step of the latest score that Optuna has
     savable: bool = True  # it can be paused
     pausing: bool = False  # the pruner has paused it; it ends when it has a snapshot
+    to_end: bool = False  # it completes although the time of the budget is used up
 
     @classmethod
     def go_on(cls, stopped: Stopped, plan: TrialPlan, run: Run, place: int | None, log: RowLog) -> Self:

@@ -39,9 +39,11 @@ from sweep.study.planner import Planner, Untrainable
 from sweep.study.recovery import GIVEN_UP, Recovery, cost_at_pause, planned, unplanned
 from sweep.study.running import RunningTrial, Stopped
 from sweep.study.session import Session
+from sweep.study.shelved import Shelved
 from sweep.study.stop_rule import StopRule
 from sweep.study.storage import storage_errors
 from sweep.study.view import trial_title
+from sweep.study.wanted import Wanted
 from sweep.study.warm_start import warm_start
 from sweep.track.tracker import PUT_AWAY, JobType, Run, StoppedRun, go_on, trial_ending
 
@@ -63,18 +65,21 @@ def search(session: Session) -> list[TrialRecord]:
         loop = _Loop(session, opened)
         with closing(loop.optuna_study), loop.limits.kept():
             loop.recover()
-            if loop.wants_more():
+            if loop.wanted.more:
                 loop.run(session.engine(loop.optuna_study.wanted - loop.optuna_study.counted, loop.at_once))
             if session.stop.raised:
                 raise Interrupted(f"stopped; {loop.optuna_study.counted} of {loop.optuna_study.wanted} trials are done and kept in "
-                                  f"{session.store.root}{loop.shelved()}. The same command goes on from here.")  # fmt: skip
-            if by_rule := loop.wanted and loop.stopped:
+                                  f"{session.store.root}{loop.shelved}. The same command goes on from here.")  # fmt: skip
+            if by_rule := loop.wanted.trials and loop.wanted.stopped:
                 loop.stop_rule.conclude(
-                    view.say, counted=loop.optuna_study.counted, wanted=loop.optuna_study.wanted, shelved=loop.shelved()
+                    view.say,
+                    counted=loop.optuna_study.counted,
+                    wanted=loop.optuna_study.wanted,
+                    shelved=str(loop.shelved),
                 )
-            loop.limits.conclude(view.say, completed=session.ended.best() is not None, wanted=loop.wanted)
-            if (shelved := loop.shelved()) and not by_rule:
-                view.say(f"the search has ended{shelved}. The same command goes on from there.")
+            loop.limits.conclude(view.say, completed=session.ended.best() is not None, wanted=loop.wanted.trials)
+            if loop.shelved and not by_rule:
+                view.say(f"the search has ended{loop.shelved}. The same command goes on from there.")
     return session.ended.records
 
 
@@ -85,14 +90,14 @@ class _Loop:
     session: Session
     optuna_study: OptunaStudy
     running: dict[int, RunningTrial] = field(default_factory=dict)
-    waiting: list[Stopped] = field(default_factory=list)  # put away until they go on, by number
-    paused: PausedTrials = field(init=False)
+    shelved: Shelved = field(init=False)
     judge: Judge = field(init=False)
     snapshots: Snapshots = field(init=False)
     limits: Limits = field(init=False)
     feasibility: Feasibility = field(init=False)
     planner: Planner = field(init=False)
     stop_rule: StopRule = field(init=False)
+    wanted: Wanted = field(init=False)
     concurrency: ConcurrencyLimit = field(init=False)
     idle: bool = False  # there was no trial for a free slot, and nothing has changed since
 
@@ -100,9 +105,13 @@ class _Loop:
         self.limits = Limits.of(self.optuna_study.config, self.session.store, lambda: len(self.optuna_study.given))
         self.snapshots = Snapshots(self.session.store.root, self.session.view.say)
         self.feasibility = Feasibility.of(self.session.plan)
-        self.paused = PausedTrials(self.session, self.optuna_study, self.snapshots, self.feasibility)
+        paused = PausedTrials(self.session, self.optuna_study, self.snapshots, self.feasibility)
+        self.shelved = Shelved(self.optuna_study, paused)
         self.judge = Judge.of(self.session.plan, self.optuna_study)
         self.stop_rule = StopRule.of(self.session.plan)
+        self.wanted = Wanted(
+            self.session, self.optuna_study, self.running, self.shelved, self.limits, self.stop_rule
+        )  # fmt: skip
         self.concurrency = ConcurrencyLimit.of(
             self.session.plan.config, self.optuna_study.complete_points, self.running
         )
@@ -110,43 +119,9 @@ class _Loop:
     def recover(self) -> None:
         """End the trials of an earlier process in Optuna by their records. Those without one
         wait to go on, or are paused."""
-        recovery = Recovery(self.session, self.optuna_study, self.snapshots, self.paused, self.feasibility)
-        self.waiting = recovery.run()
+        recovery = Recovery(self.session, self.optuna_study, self.snapshots, self.shelved.paused, self.feasibility)
+        self.shelved.waiting = recovery.run()
         self._count_stopped()
-
-    def shelved(self) -> str:
-        """Return the numbers of trials that wait to go on and that are paused, in words."""
-        counts = ((len(self.waiting), "put away"), (len(self.paused), "paused"))
-        return "".join(f"; {count} trial{' is' if count == 1 else 's are'} {state}" for count, state in counts if count)
-
-    @property
-    def wanted(self) -> bool:
-        """Return whether the study lacks trials that have ended or are running."""
-        return self.optuna_study.counted + len(self.running) < self.optuna_study.wanted
-
-    @property
-    def lacks_points(self) -> bool:
-        """Return whether there are fewer trials than wanted, those that go on later included."""
-        return self.begun < self.optuna_study.wanted
-
-    @property
-    def begun(self) -> int:
-        """Return the number of trials that have ended, run, wait or are paused."""
-        return self.optuna_study.counted + len(self.running) + len(self.waiting) + len(self.paused)
-
-    @property
-    def stopped(self) -> bool:
-        """Return whether `study.stop` keeps new trials from starting, and paused ones from going
-        on; those that wait go on."""
-        return self.stop_rule.holds(self.session.ended.records, self.optuna_study.wanted)
-
-    def wants_more(self) -> bool:
-        """Return whether a free slot may get a trial. After `study.timeout` paused trials go on,
-        one after the other, until one has completed."""
-        begun = bool(self.waiting or self.paused)
-        in_time = self.limits.in_time or (begun and not self.running and self.session.ended.best() is None)
-        allowed = self.limits.allow(begun=begun) and (bool(self.waiting) or not self.stopped)
-        return not self.session.stop.raised and in_time and allowed and self.wanted
 
     def run(self, engine: Engine) -> None:
         self.planner = Planner(self.session.plan, Forecasts.open(self.session), self.feasibility)
@@ -155,21 +130,21 @@ class _Loop:
         self.session.study_run.open()
         with crashes_recorded(self.session.store, self.running, self.snapshots, self._settled, self._close):
             engine.run(self._next, self._step, self._evaluated, self._ended, self._snapshot)
-            if self.wants_more() and not (self.waiting or self.lacks_points):
+            if self.wanted.within_limits and not (self.shelved.waiting or self.wanted.points):
                 self._end_paused()
         self.session.study_run.write()
         if not self.session.stop.raised:  # after a stop the tracker ends all runs at the same time
-            self.paused.finish_runs()
-            for stopped in self.waiting:
+            self.shelved.paused.finish_runs()
+            for stopped in self.shelved.waiting:
                 if stopped.run is not None:
                     stopped.run.finish(PUT_AWAY)
 
     def _count_stopped(self) -> None:
-        self.session.study_run.stopped(waiting=len(self.waiting), paused=len(self.paused))
+        self.session.study_run.stopped(waiting=len(self.shelved.waiting), paused=len(self.shelved.paused))
 
     def at_once(self) -> int | None:
         """Return the most trials that may run at once now; None where there is no limit."""
-        return self.concurrency.at_once(len(self.waiting))
+        return self.concurrency.at_once(len(self.shelved.waiting))
 
     def _next(self) -> TrialPlan | None:
         """Return the trial for a free slot, or None where there is none at present. Without one
@@ -182,11 +157,15 @@ class _Loop:
     def _found(self) -> TrialPlan | None:
         """Return the trial for a free slot: one that was put away, one that the pruner promotes,
         or a new one. None where there is none at present."""
-        while self.wants_more():
-            new = self.lacks_points and self.limits.in_time and self.limits.allow(begun=False)
-            if self.waiting:
-                plan = self._take_up(self.waiting.pop(0))
-            elif (promoted := self.paused.promoted(new=new)) is not None:
+        while True:
+            new = self.wanted.new
+            if not self.wanted.within_limits:
+                if (last := self.wanted.last()) is None:
+                    return None
+                plan = self._complete(last)
+            elif self.shelved.waiting:
+                plan = self._take_up(self.shelved.waiting.pop(0))
+            elif (promoted := self.shelved.paused.promoted(new=new)) is not None:
                 plan = self._take_up(promoted, promoted=True)
             elif new and self.concurrency.allows_new:
                 plan = self._begin()
@@ -196,7 +175,18 @@ class _Loop:
                 self._count_stopped()
                 self.session.study_run.begin(plan)
                 return plan
-        return None
+
+    def _complete(self, number: int) -> TrialPlan | None:
+        """Return the plan of the trial that completes although the time of the budget is used
+        up."""
+        self.session.view.say(
+            f"note: study.budget.{self.limits.budget.time_used_up[0]} is used up, and no trial has completed: "
+            f"{trial_title(number)} goes on to its end"
+        )
+        plan = self._take_up(self.shelved.take(number))
+        if plan is not None:
+            self.running[number].to_end = True
+        return plan
 
     def _begin(self) -> TrialPlan | None:
         """Return the plan of a new trial; None where its values break a rule together."""
@@ -315,9 +305,7 @@ class _Loop:
         step, begun = max(running.step, self.snapshots.step(trial_key(number))), self.session.store.marks(number).begun
         if self.optuna_study.lost(running.trial, step, together=lost.together, begun=begun):
             message = f"{lost.message}; {GIVEN_UP}"
-            lost = replace(
-                lost, message=message, evals=tuple(running.log.evals), alone=lost.together == 1, given_up=True
-            )
+            lost = replace(lost, message=message, evals=tuple(running.log.evals), given_up=True)
             self.limits.failures.ended(number, lost)
             self._close(running, self._settled(running, lost))
             return
@@ -335,7 +323,7 @@ class _Loop:
         record = replace(self._record(running, pruned), pauses=running.promotions + 1)
         del self.running[record.number]
         self.limits.failures.ended(record.number, pruned)
-        self.paused.add(running.stopped(), record)
+        self.shelved.paused.add(running.stopped(), record)
         self._count_stopped()
         self.session.study_run.over(running.plan, seconds=stopped.cost.seconds)
         self.session.view.closed(trial_title(running.plan.number), "paused", pruned)
@@ -343,7 +331,7 @@ class _Loop:
     def _end_paused(self) -> None:
         """End the paused trials as pruned: the study has all its trials, and the pruner promotes
         none of them."""
-        for record in self.paused.end():
+        for record in self.shelved.paused.end():
             self._count_stopped()
             self.session.study_run.ended(record)
             self.session.view.closed(trial_title(record.number), record.state, record.outcome)
@@ -355,7 +343,7 @@ class _Loop:
         number = running.plan.number
         del self.running[number]
         self.session.store.marks(number).clear()
-        self.waiting = sorted([*self.waiting, running.stopped()], key=lambda stopped: stopped.number)
+        self.shelved.put_away(running.stopped())
         self._count_stopped()
         self.session.study_run.over(running.plan)
         self.session.view.ended(trial_title(running.plan.number), state, detail)
@@ -385,15 +373,15 @@ class _Loop:
         return replace(running.record(outcome), measured=measured)
 
     def _verdict(self, plan: TrialPlan) -> Verdict:
-        limit = plan.config.study.trial_timeout
+        limit, running = plan.config.study.trial_timeout, self.running[plan.number]
         if self.session.stop.raised:
             return Verdict.INTERRUPT
-        if limit is not None and self.running[plan.number].seconds > limit:
+        if limit is not None and running.seconds > limit:
             return Verdict.TIME_OUT
-        return Verdict.PUT_AWAY if self.limits.put_away else Verdict.CONTINUE
+        return Verdict.PUT_AWAY if self.limits.put_away(to_end=running.to_end) else Verdict.CONTINUE
 
     def _show_count(self) -> None:
         self.session.view.count(
             self.optuna_study.counted, self.optuna_study.wanted, self.session.ended.best(),
-            most=self.limits.most(self.begun),
+            most=self.limits.most(self.wanted.begun),
         )  # fmt: skip

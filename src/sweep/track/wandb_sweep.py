@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from threading import Event, Thread
@@ -17,10 +18,12 @@ from sweep.track.wandb_run import error_text
 from sweep.track.wandb_server import WandbServer
 
 KIND = "sweep"
+_BEGUN = "sweep_begun"  # the kind of the mark by which a sweep is found whose id was not noted
 # In the error of the client for a sweep that the server does not have.
 _GONE = "Could not find sweep"
 # Seconds for an answer of the server.
 _ANSWER = 15
+_PAGE = 100  # sweeps in an answer
 # The client writes the place of a sweep here, for agents that the process may start.
 _PLACE = ("WANDB_ENTITY", "WANDB_PROJECT")
 
@@ -85,7 +88,7 @@ class StudySweep:
 
         def work() -> None:
             try:
-                found.append(self._taken_up() or self._made())
+                found.append(self._taken_up() or self._unnoted() or self._made())
             except Exception as error:  # see `WandbRun.attempt`
                 self._tell(error_text(error, None))
                 found.append("")
@@ -115,9 +118,23 @@ class StudySweep:
             set_state(api, known, "RUNNING")
         return known
 
+    def _unnoted(self) -> str:
+        """Return the id of the sweep that an earlier process made before it was killed, without
+        noting it; empty where there is none."""
+        known = self._ids.read()
+        mark = known.get(_BEGUN, "")
+        found = _described(self._api(), mark) if mark and not known.get(KIND) else ""
+        if found:
+            self._ids.note({KIND: found})
+        return found
+
     def _made(self) -> str:
+        """Return the id of a new sweep. The server chooses it, so that its description has a mark,
+        which is noted before."""
         assert self._config is not None
-        made = make_sweep(self._api(), self._config)
+        mark = f"Mark {secrets.token_hex(6)}."
+        self._ids.note({_BEGUN: mark, KIND: ""})
+        made = make_sweep(self._api(), {**self._config, "description": f"{self._config['description']} {mark}"})
         self._ids.note({KIND: made})
         return made
 
@@ -145,6 +162,25 @@ def make_sweep(api: wandb.Api, config: dict[str, Any], *, earlier: list[str] | N
     with _place_kept():
         made, _ = _upsert_sweep(api, config, prior_runs=earlier, display_name=config["name"])
     return str(made["name"])
+
+
+def _described(api: wandb.Api, mark: str) -> str:
+    """Return the id of the sweep in the project of `api` whose description has this mark; empty
+    where there is none.
+
+    The pages are read without the client's `Sweep`, which asks for each sweep by itself.
+    """
+    sweeps = api.project(api.settings["project"]).sweeps(per_page=_PAGE)
+    while sweeps.more:
+        sweeps.update_variables()
+        sweeps._update_response()
+        project = sweeps.last_response and sweeps.last_response.project
+        if not project or not project.sweeps:
+            return ""
+        for edge in project.sweeps.edges:
+            if mark in (edge.node.description or ""):
+                return edge.node.name
+    return ""
 
 
 def set_state(api: wandb.Api, sweep_id: str, state: str) -> None:

@@ -220,7 +220,7 @@ def test_a_group_run_whose_methods_cannot_be_compared_has_a_report_all_the_same(
 
 
 def test_a_group_run_has_the_comparison_in_its_report(group, three):
-    text = write_report(group).read_text()
+    text = write_report(group).path.read_text()
     assert "## Methods compared" in text and "### Which differences are real" in text
     assert "**lora** has the best test/accuracy, 0.9833" in text
     assert (group.root / "figures" / "methods-pareto.svg").exists()
