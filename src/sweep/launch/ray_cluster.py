@@ -183,8 +183,7 @@ def check_file_size() -> None:
 
 
 def check_disk(folder: Path) -> None:
-    """Raise UserError where the disk of Ray's files is full: Ray would start a minute later, without
-    a word, and the workers would then fail."""
+    """Raise UserError where the disk of Ray's files has no room for them."""
     free = shutil.disk_usage(folder).free
     if free < _FILES:
         takes = f"Ray and the workers keep temporary files in {folder.parent}: they take {_FILES // 2**20} MiB or more"
