@@ -43,6 +43,9 @@ def text(labels, probabilities):
 def raising(labels, probabilities):
     return labels[len(labels)]
 
+def leaving(labels, probabilities):
+    raise SystemExit("no")
+
 def greedy(labels, probabilities, weights):
     return 0.0
 
@@ -126,6 +129,7 @@ def test_an_evaluation_records_them_after_those_of_the_task_and_its_scores_canno
         ("mymetrics.Two", "gave {'a': 1.0, 'b': 2.0}, but must give one number"),
         ("mymetrics.raising", "when it was computed raised IndexError"),
         ("mymetrics.raising", "(mymetrics.py, line 21)"),
+        ("mymetrics.leaving", "when it was computed raised SystemExit: no (mymetrics.py, line 24)"),
     ],
 )
 def test_a_plan_says_in_one_message_what_is_wrong(path: str, says: str, tmp_path: Path) -> None:
@@ -134,6 +138,14 @@ def test_a_plan_says_in_one_message_what_is_wrong(path: str, says: str, tmp_path
     (fault,) = refused.value.faults
     assert fault.path == "dataset.metrics" and fault.origin == "the command line"
     assert says in fault.message
+
+
+def test_a_metric_that_changes_the_working_directory_does_not_move_the_study(tmp_path: Path) -> None:
+    (tmp_path / "away").mkdir()
+    go = f"os.chdir({str(tmp_path / 'away')!r})"
+    (tmp_path / "mymetrics.py").write_text(f"import os\n{go}\ndef zero(labels, chances):\n    {go}\n    return 0\n")
+    assert own_values(["mymetrics.zero"], *rows()) == {"zero": 0.0}
+    assert Path.cwd() == tmp_path
 
 
 def test_two_metrics_of_one_name_are_refused() -> None:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from support.small_files import small_files
 from sweep.engine.host_memory import Limit
 from sweep.errors import UserError
-from sweep.launch.ray_cluster import _without_secrets, check_file_size, check_room
+from sweep.launch.ray_cluster import _without_secrets, check_disk, check_file_size, check_room
 from sweep.launch.remote import _threads, crowded
 
 CORES = len(os.sched_getaffinity(0))
@@ -52,6 +54,16 @@ def test_a_limit_of_file_sizes_that_ray_cannot_live_with_is_told() -> None:
     rule = r"launcher: is local, but ulimit -f allows files of 4 KiB, .* 512,000 KiB; raise the limit, or"
     with small_files(), pytest.raises(UserError, match=rule):
         check_file_size()
+
+
+def test_a_full_disk_of_temporary_files_is_told_before_ray_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    check_disk(tmp_path)
+    monkeypatch.setattr("shutil.disk_usage", lambda _folder: SimpleNamespace(free=3 * 2**20))
+    rule = f"launcher: is local, but .* temporary files in {tmp_path.parent}: .* 16 MiB or more, and 3 MiB are free; make room"
+    with pytest.raises(UserError, match=rule):
+        check_disk(tmp_path)
 
 
 def test_a_token_of_ray_in_the_environment_reaches_ray_and_other_secrets_do_not(

@@ -15,7 +15,7 @@ from support import toys
 from support.teams import ThreadTeam
 from support.toys import ToyEngine
 from sweep.engine.protocol import no_snapshot
-from sweep.errors import Interrupted, disk_failure
+from sweep.errors import Interrupted, UserError, disk_failure
 from sweep.launch.launcher import Search
 from sweep.launch.remote_engine import RemoteEngine, gathering
 from sweep.launch.team import Member
@@ -243,6 +243,16 @@ def test_a_full_disk_of_a_worker_is_named_with_its_host(plan: TrialPlan, team: T
     with pytest.raises(OSError) as raised:
         found.run(team)
     assert disk_failure(raised.value) == f"{file or 'a file'} on node7: No space left on device"
+
+
+def test_a_fault_that_shows_on_a_worker_is_named_with_its_host(plan: TrialPlan, team: ThreadTeam) -> None:
+    def wrong(trial: TrialPlan, epoch: int) -> None:
+        raise UserError.of("dataset.metrics", "is mymetrics.brier, which raised KeyError: 'SCALE'")
+
+    found = study(plan, 2)
+    team.add(Slow(before=wrong), host="node7")
+    with pytest.raises(UserError, match=r"^dataset.metrics: is .* raised KeyError: 'SCALE', on the worker on node7$"):
+        found.run(team)
 
 
 def test_without_the_head_trials_are_put_away_and_the_run_is_interrupted(plan: TrialPlan, team: ThreadTeam) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import math
 from dataclasses import replace
 from pathlib import Path
@@ -99,6 +100,16 @@ def test_a_run_directory_has_one_holder(tmp_path: Path) -> None:
 def test_a_run_directory_that_cannot_be_made_is_a_fault(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="cannot be written to"), Store(tmp_path / "file" / "run").held():
+        pass
+
+
+def test_a_file_system_without_locks_is_a_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def flock(_file: int, _operation: int) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("fcntl.flock", flock)
+    rule = r"grants no lock \(No locks available\): name a run_dir on another disk"
+    with pytest.raises(UserError, match=rule), Store(tmp_path).held():
         pass
 
 

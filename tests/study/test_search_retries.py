@@ -9,6 +9,7 @@ import pytest
 
 from support.studies import PLAIN, searched
 from support.toys import ToyEngine, session
+from sweep.errors import UserError
 from sweep.records.cost import Cost
 from sweep.records.trial import Failed, FailureReason, TrialPlan, TrialRecord
 from sweep.study.optuna_study import OptunaStudy
@@ -36,6 +37,26 @@ def test_a_bug_stops_the_study_and_is_recorded(tmp_path: Path) -> None:
     assert [record.state for record in resumed] == ["completed", "crashed", "completed"]
     assert resumed[2].params == resumed[1].params
     assert not list((tmp_path / "run" / "snapshots").iterdir())
+
+
+def test_trials_go_on_after_a_fault_of_the_user(tmp_path: Path) -> None:
+    """Trial 1 has a metric that raises."""
+
+    def fail(trial: TrialPlan, epoch: int) -> None:
+        if (trial.number, epoch) == (1, 3):
+            raise UserError.of("dataset.metrics", "is mymetrics.brier, which raised KeyError: 'SCALE'")
+
+    with pytest.raises(UserError, match="SCALE"):
+        searched(tmp_path, *PLAIN, engine=ToyEngine(fail, slots=3))
+    epochs: list[int] = []
+
+    def note(trial: TrialPlan, epoch: int) -> None:
+        epochs.extend([epoch] if trial.number == 1 else [])
+
+    resumed = searched(tmp_path, "study.n_trials=3", *PLAIN, engine=ToyEngine(note))
+    assert [record.state for record in resumed] == ["completed"] * 3
+    assert epochs == [3]
+    assert not list((tmp_path / "run").glob("trials/*/running"))
 
 
 def test_points_that_an_earlier_version_recorded_as_stopped_are_tried_again(tmp_path: Path) -> None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import inspect
+import os
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib import import_module, metadata
 from pathlib import Path
 from types import ModuleType
@@ -89,18 +90,19 @@ def code_state(path: str) -> str:
 
 @contextmanager
 def as_user_error(key: str, path: str, doing: str) -> Iterator[None]:
-    """Turn an error of the user's code into a UserError of the config key.
+    """Turn an error of the user's code, or its `sys.exit()`, into a UserError of the config key.
 
     The message names the line of that code. Errors of Optuna's storage and of sweep itself are
-    raised as they are.
+    raised as they are. The working directory stays.
     """
     from optuna.exceptions import StorageInternalError
 
     try:
-        yield
+        with _staying():
+            yield
     except (UserError, StorageInternalError, MemoryError):
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise UserError.of(key, f"is {path}, which {doing} raised {described(error)}") from error
 
 
@@ -119,12 +121,28 @@ def described(error: BaseException) -> str:
     return f"{kind}{where}" if text == kind else f"{kind}: {text}{where}"
 
 
+@contextmanager
+def _staying() -> Iterator[None]:
+    """Return to the working directory at the end of the context: relative paths, such as that of
+    the run directory, are those of the directory where the user started the program."""
+    before = None
+    with suppress(OSError):  # it was deleted
+        before = Path.cwd()
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            if before is not None:
+                os.chdir(before)
+
+
 def _module(name: str) -> ModuleType:
     here = str(Path.cwd())
     if here not in sys.path and "" not in sys.path:
         sys.path.append(here)
     try:
-        return import_module(name)
+        with _staying():
+            return import_module(name)
     except ModuleNotFoundError as error:
         if error.name is not None and (name == error.name or name.startswith(f"{error.name}.")):
             raise OwnCodeError(f"names {error.name}, and there is no such module in {here} or on sys.path") from None

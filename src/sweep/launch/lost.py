@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from sweep.errors import disk_failure, shortened
+from dataclasses import replace
+
+from sweep.errors import UserError, disk_failure, shortened
 
 # Parts of Ray's messages on an actor that died.
 _SIGNS = {
@@ -32,7 +34,10 @@ class RemoteTraceback(Exception):
 
 def raise_remote(error: BaseException, trace: str, host: str) -> None:
     """Raise the error of a worker on `host`, with its traceback there as the cause. A file that it
-    names, or that a disk had no room for, is said to be on that host."""
+    names, or that a disk had no room for, is said to be on that host, and so is a fault of the
+    user: what a key names may be right elsewhere."""
+    if isinstance(error, UserError):
+        error = UserError([replace(one, message=f"{one.message}, on the worker on {host}") for one in error.faults])
     if isinstance(error, OSError) and (error.filename is not None or disk_failure(error)):
         error.filename = f"{error.filename or 'a file'} on {host}"
     raise error from RemoteTraceback(trace)

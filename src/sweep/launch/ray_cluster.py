@@ -6,6 +6,7 @@ import importlib.metadata
 import logging
 import os
 import resource
+import shutil
 import signal
 import socket
 import tempfile
@@ -27,6 +28,8 @@ from sweep.launch.left_over import clear_left_over
 
 _FOLDER = "sweep-ray-"
 _SHORT = "/tmp"
+_LONGEST = len(_SHORT) + 10  # characters of another folder for Ray's files
+_FILES = 16 * 2**20  # bytes of Ray's logs and of the workers' temporary files: the least that a study takes
 _STORE = 500 * 2**20  # bytes of shared memory for what travels
 _WORKER = 600 * 2**20  # bytes of a worker that has imported PyTorch and transformers: the least that it takes
 _LOOPBACK = "127.0.0.2"  # Ray replaces 127.0.0.1 by the machine's own address
@@ -129,7 +132,7 @@ def _parent() -> str:
     """Return the folder for Ray's files. The path of a socket may have 107 characters, of which
     Ray takes 90."""
     usual = tempfile.gettempdir()
-    return _SHORT if len(usual) > len(_SHORT) + 10 and os.access(_SHORT, os.W_OK) else usual
+    return _SHORT if len(usual) > _LONGEST and os.access(_SHORT, os.W_OK) else usual
 
 
 def _start(config: Config, folder: Path) -> None:
@@ -143,6 +146,7 @@ def _start(config: Config, folder: Path) -> None:
         raise UserError.of("launcher.workers", rule)
     check_room(workers)
     check_file_size()
+    check_disk(folder)
     paths = filter(None, (str(PACKAGE.parent), os.environ.get("PYTHONPATH")))
     try:
         with _environment(PYTHONPATH=os.pathsep.join(paths), **_OF_WORKERS), _hangups_ignored(), _groups_of_their_own():
@@ -176,6 +180,16 @@ def check_file_size() -> None:
     rule = f"is local, but ulimit -f allows files of {most // 1024:,} KiB, and Ray's shared memory is one of "
     way_out = "raise the limit, or use launcher=inline, which trains in this process, without Ray"
     raise UserError.of("launcher", f"{rule}{_STORE // 1024:,} KiB; {way_out}")
+
+
+def check_disk(folder: Path) -> None:
+    """Raise UserError where the disk of Ray's files has no room for them."""
+    free = shutil.disk_usage(folder).free
+    if free < _FILES:
+        takes = f"Ray and the workers keep temporary files in {folder.parent}: they take {_FILES // 2**20} MiB or more"
+        rule = f"is local, but {takes}, and {free // 2**20} MiB are free"
+        way_out = f"make room there, or set TMPDIR to a folder of another disk, of {_LONGEST} characters or less"
+        raise UserError.of("launcher", f"{rule}; {way_out}")
 
 
 @contextmanager

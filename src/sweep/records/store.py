@@ -43,6 +43,7 @@ a killed process or a failing disk left incomplete.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import shutil
@@ -72,6 +73,7 @@ from sweep.records.run_address import note_address, noted_address
 from sweep.records.trial import Completed, EvalPoint, Step, TrialRecord
 
 _LOOKED_AT = 0.1  # seconds: longer than `in_use` takes
+_NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP)  # as of NFS without its lock server
 _LONGEST = 200  # characters of a folder's name: file systems take 255, and a replacement adds an ending
 _LOCK = TypeAdapter(Lock)
 _TRIAL = TypeAdapter(TrialRecord)
@@ -178,7 +180,10 @@ class Store:
             raise self._unwritable(error) from None
 
     def _unwritable(self, error: OSError) -> UserError:
-        return UserError.of("run_dir", f"is {self.root}, but cannot be written to: {error.strerror or error}")
+        fault = f"but cannot be written to: {error.strerror or error}"
+        if error.errno in _NO_LOCKS:
+            fault = f"on a file system that grants no lock ({error.strerror}): name a run_dir on another disk"
+        return UserError.of("run_dir", f"is {self.root}, {fault}")
 
     def lock(self) -> Lock | None:
         """Return the lock of the study."""

@@ -7,7 +7,7 @@ from contextlib import contextmanager, suppress
 
 from optuna.exceptions import StorageInternalError
 
-from sweep.errors import disk_failure
+from sweep.errors import UserError, disk_failure
 from sweep.records.cost import unfinished_cost
 from sweep.records.device_time import DeviceTime
 from sweep.records.snapshots import Snapshots, trial_key
@@ -28,12 +28,14 @@ def crashes_recorded(
     in Optuna, by `settle`, and on the dashboard, by `close`, which may take long. A trial that the
     pruner has paused is left to `Recovery`, if it has a snapshot.
 
-    After a second Ctrl-C, and where the disk or the storage failed, they are put away: their marks
-    alone are changed, since nothing else may wait or be written.
+    They are put away where the error says nothing about them: after a second Ctrl-C, where the
+    disk or the storage failed, and where the user has something to mend, such as a metric that
+    fails on one of the workers. Their marks alone are changed then, since nothing else may wait or
+    be written.
     """
     try:
         yield
-    except (KeyboardInterrupt, StorageInternalError):
+    except (KeyboardInterrupt, StorageInternalError, UserError):
         for number in running:
             store.marks(number).clear()
         raise
