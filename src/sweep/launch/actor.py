@@ -148,9 +148,11 @@ class _Forwarded(logging.Handler):
 
 
 def _unlike(spec: Spec) -> list[str]:
-    """Return the differences of a worker from the coordinator that keep it from training."""
+    """Return what keeps a worker from training: its differences from the coordinator, or a cache
+    that cannot be written to."""
     from sweep.config.custom_code import OwnCodeError
-    from sweep.launch.code import code_fingerprint, differences, own_code, versions
+    from sweep.config.folders import cache_faults
+    from sweep.launch.code import code_fingerprint, differences, sent_code, versions
 
     here = "on the coordinator"
     found = differences({"python": spec.python}, {"python": python()}, here)
@@ -158,10 +160,10 @@ def _unlike(spec: Spec) -> list[str]:
     if spec.code != code_fingerprint():
         found.append("sweep's own code differs from the coordinator's")
     try:
-        found += differences(spec.own_code, own_code(spec.own_code), here)
+        found += differences(spec.own_code, sent_code(spec.own_code), here)
     except OwnCodeError as error:
         found.append(f"own code {error}")
-    return found or _unlike_models(spec.models)
+    return found or _unlike_models(spec.models) or [str(fault) for fault in cache_faults()]
 
 
 def _unlike_models(models: Mapping[str, str]) -> list[str]:

@@ -21,9 +21,10 @@ from sweep.config.secrets import secret_names, shown
 from sweep.config.section import Section
 from sweep.engine.host_memory import host_limit
 from sweep.errors import UserError
-from sweep.launch.code import PACKAGE, stage
+from sweep.launch.code import PACKAGE
 from sweep.launch.head_address import NO_HEAD, check_head
 from sweep.launch.left_over import clear_left_over
+from sweep.launch.staging import stage
 
 _FOLDER = "sweep-ray-"
 _SHORT = "/tmp"
