@@ -13,7 +13,7 @@ import pytest
 from sweep.config.schema import Config
 from sweep.errors import UserError
 from sweep.launch.code import code_fingerprint, own_names, sent_code
-from sweep.launch.staging import stage
+from sweep.launch.staging import stage, too_large
 
 
 @pytest.fixture
@@ -106,3 +106,11 @@ def test_a_file_that_cannot_be_copied_is_named(tmp_path: Path, target: Path, mon
         UserError, match=r"launcher: is ray, .* but .*full_package/broken.bin cannot be copied: .*error"
     ):
         stage(target, ["full_package.gain"])
+
+
+def test_a_copy_that_is_too_large_is_told_with_its_largest_file(target: Path) -> None:
+    (target / "mine").mkdir()
+    (target / "mine" / "__init__.py").write_text("")
+    with (target / "mine" / "rows.bin").open("wb") as file:
+        file.truncate(700 * 2**20)  # takes no room on the disk
+    assert "it has 700 MiB, and mine/rows.bin alone 700 MiB; Ray takes 512 MiB" in str(too_large(target))

@@ -24,7 +24,7 @@ from sweep.errors import UserError
 from sweep.launch.code import PACKAGE
 from sweep.launch.head_address import NO_HEAD, check_head
 from sweep.launch.left_over import clear_left_over
-from sweep.launch.staging import stage
+from sweep.launch.staging import stage, too_large
 
 _FOLDER = "sweep-ray-"
 _SHORT = "/tmp"
@@ -243,6 +243,8 @@ def _join(config: Config, folder: Path, own: Sequence[str]) -> None:
                 runtime_env={"working_dir": str(code), "env_vars": passed_on}, **options,
             )  # fmt: skip
     except Exception as error:
+        if "exceeds the maximum size" in f"{error} {error.__cause__}":
+            raise too_large(code) from None
         raise UserError.of("launcher.address", f"is {address}, {_why(error, address)}") from None
 
 

@@ -41,6 +41,15 @@ def stage(folder: Path, names: Iterable[str]) -> None:
             raise UserError.of("launcher", rule) from None
 
 
+def too_large(folder: Path) -> UserError:
+    """Return the error of a copy that is larger than Ray takes: it names the largest file."""
+    files = [(path.stat().st_size, path) for path in folder.rglob("*") if path.is_file()]
+    most, largest = max(files)
+    has = f"it has {sum(size for size, _ in files) // 2**20} MiB, and {largest.relative_to(folder)} alone"
+    rule = f"is ray, which sends your code to the workers, but {has} {most // 2**20} MiB; Ray takes 512 MiB, compressed"
+    return UserError.of("launcher", f"{rule}; keep such files out of the folder of the code")
+
+
 def _copy(place: Path, folder: Path) -> None:
     """Copy a file, a folder, or a file or folder inside a zip file."""
     if place.is_dir():
