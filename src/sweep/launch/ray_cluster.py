@@ -25,6 +25,7 @@ from sweep.launch.code import PACKAGE
 from sweep.launch.head_address import NO_HEAD, check_head
 from sweep.launch.left_over import clear_left_over
 from sweep.launch.staging import stage, too_large
+from sweep.launch.token_file import token_for_user_alone
 
 _FOLDER = "sweep-ray-"
 _SHORT = "/tmp"
@@ -146,7 +147,12 @@ def _start(config: Config, folder: Path) -> None:
     check_file_size()
     paths = filter(None, (str(PACKAGE.parent), os.environ.get("PYTHONPATH")))
     try:
-        with _environment(PYTHONPATH=os.pathsep.join(paths), **_OF_WORKERS), _hangups_ignored(), _groups_of_their_own():
+        with (
+            _environment(PYTHONPATH=os.pathsep.join(paths), **_OF_WORKERS),
+            _hangups_ignored(),
+            _groups_of_their_own(),
+            token_for_user_alone(),
+        ):
             ray.init(
                 address="local", num_cpus=workers, num_gpus=gpus, include_dashboard=False, log_to_driver=False,
                 logging_level=logging.ERROR, object_store_memory=_STORE, _node_ip_address=_LOOPBACK,
