@@ -67,8 +67,8 @@ def _copy(place: Path, folder: Path) -> None:
 
 
 def _ignored(folder: str, names: list[str]) -> set[str]:
-    """Return the entries of a folder that are not copied: what Python compiled, hidden files, links
-    that lead nowhere or up the tree, and what is neither a file nor a folder."""
+    """Return the entries of a folder that are not copied: what Python compiled, hidden files,
+    links that lead nowhere or up the tree, and what is neither a file nor a folder."""
     above = {Path(folder).resolve(), *Path(folder).resolve().parents}
     left_out = set(_NOT_CODE(folder, names))
     for name in names:

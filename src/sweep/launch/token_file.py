@@ -20,8 +20,8 @@ def token_for_user_alone() -> Iterator[None]:
 
 
 def _made_here() -> Path | None:
-    """Return the file that Ray will make, in a folder of the user alone; None where it is there, or
-    cannot be made."""
+    """Return the file that Ray will make, in a folder of the user alone; None where it is there,
+    or cannot be made."""
     try:
         file = Path.home() / ".ray" / "auth_token"
         file.parent.mkdir(mode=0o700, exist_ok=True)
