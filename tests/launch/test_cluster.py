@@ -129,6 +129,28 @@ def test_a_worker_with_other_versions_is_refused(nodes: Nodes, tmp_path: Path, m
     assert len(said) == 1 and "is not used: torch is" in said[0]
 
 
+def test_a_worker_that_cannot_import_an_adapter_is_told_with_the_line(
+    nodes: Nodes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = (
+        "from pathlib import Path",
+        "from typing import ClassVar",
+        "from sweep.model.adapters.lora import LoraSettings",
+        "if Path('/proc/self/cmdline').read_text().startswith('ray::'): import rare_library_of_mine",
+        "class Rare(LoraSettings):",
+        "    label: ClassVar[str] = 'rare'",
+    )
+    (tmp_path / "rare_adapter.py").write_text("\n".join(lines))
+    (tmp_path / "mine" / "adapter").mkdir(parents=True)
+    (tmp_path / "mine" / "adapter" / "rare.yaml").write_text("method: rare_adapter.Rare\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    plan = toys.plan(tmp_path, *nodes.options, "adapter=rare", f"--config-dir={tmp_path}/mine", "study.space=null")
+    with pytest.raises(
+        UserError, match=r"own code names rare_adapter, .* No module named 'rare_library_of_mine' \(rare_ad"
+    ):
+        run(plan, 1, [])
+
+
 def test_a_cluster_without_a_gpu_is_told_after_a_while(nodes: Nodes, tmp_path: Path) -> None:
     with pytest.raises(
         UserError, match=r"no worker came for 3 s \(launcher.wait\): each takes a GPU, and the cluster has"

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from sweep.config.schema import Config
-from sweep.launch.code import code_fingerprint, differences, own_names, stage, versions
+from sweep.launch.code import code_fingerprint, differences, own_code, sent_code, versions
 
 
 def test_a_fingerprint_of_the_code_does_not_change_by_itself() -> None:
@@ -29,36 +26,22 @@ def test_builds_of_one_version_count_as_equal(monkeypatch: pytest.MonkeyPatch) -
     assert versions() == {"torch": "2.13.0"}
 
 
-def test_code_of_the_user_is_staged_beside_sweep_and_both_can_be_imported(
+def test_code_that_is_sent_counts_as_equal_whether_or_not_it_is_installed_in_place(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "mine").mkdir()
-    (tmp_path / "mine" / "__init__.py").write_text("")
-    (tmp_path / "mine" / "metrics.py").write_text("def gain(): ...\n")
-    (tmp_path / "plain").mkdir()  # without __init__.py
-    (tmp_path / "plain" / "metrics.py").write_text("from helpers_of_mine import gain\n")
-    (tmp_path / "helpers_of_mine.py").write_text("def gain(): ...\n")
-    (tmp_path / "never_imported.py").write_text("")
-    (tmp_path / "single.py").write_text("def gain(): ...\n")
-    monkeypatch.syspath_prepend(tmp_path)
-    target = tmp_path / "sent"
-    target.mkdir()
-    names = ["mine.metrics.gain", "plain.metrics.gain", "single.gain"]
-    assert own_names([Config.model_validate({"dataset": {"metrics": tuple(names)}})]) == names
-    stage(target, names)
-    sent = ["helpers_of_mine.py", "mine", "plain", "single.py", "sweep"]
-    assert sorted(path.name for path in target.iterdir()) == sent
-    assert not list(target.rglob("__pycache__"))
-    code = (
-        "from sweep.config.folders import conf_dir, sweeps_dir; from sweep.launch.code import code_fingerprint;"
-        "import mine.metrics, plain.metrics, single; print(conf_dir(), sweeps_dir(), code_fingerprint())"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=target,
-        env={"PYTHONPATH": str(target)},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert done.stdout.split() == [str(target / "sweep" / "conf"), str(target / "sweep" / "sweeps"), code_fingerprint()]
+    (tmp_path / "code").mkdir()
+    (tmp_path / "code" / "in_place.py").write_text("def gain(): ...\n")
+    monkeypatch.syspath_prepend(tmp_path / "code")
+    there = sent_code(["in_place.gain"])
+    about = tmp_path / "about" / "in_place-0.1.dist-info"
+    about.mkdir(parents=True)
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: in-place\nVersion: 0.1\n")
+    (about / "top_level.txt").write_text("in_place\n")
+    monkeypatch.syspath_prepend(tmp_path / "about")
+    assert own_code(["in_place.gain"])["in_place.gain"].startswith("in-place 0.1, sha256 ")
+    assert sent_code(["in_place.gain"]) == there
+
+
+def test_code_that_is_installed_is_compared_by_its_version() -> None:
+    assert sent_code(["sklearn.metrics.accuracy_score"]) == own_code(["sklearn.metrics.accuracy_score"])
+    assert "scikit-learn" in sent_code(["sklearn.metrics.accuracy_score"])["sklearn.metrics.accuracy_score"]

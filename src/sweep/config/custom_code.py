@@ -17,6 +17,7 @@ from typing import Any
 from sweep.errors import UserError, closest, first_line
 
 _SWEEP = Path(__file__).parents[1]
+_INSTALLED = {"site-packages", "dist-packages"}  # the names of folders of installed packages
 
 
 class OwnCodeError(Exception):
@@ -83,9 +84,35 @@ def code_state(path: str) -> str:
     top = module.__name__.partition(".")[0]
     installed = metadata.packages_distributions().get(top, [])
     versions = [f"{name} {metadata.version(name)}" for name in dict.fromkeys(installed)]
+    return ", ".join([*versions, *_digest(module)]) or "built in"
+
+
+def sent_state(path: str) -> str:
+    """Return the version of the code behind a dotted path, to compare two machines.
+
+    That is `code_state` for code that is installed. Other code is the same wherever its module's
+    file is, whether or not a distribution there names it, as an editable one does. Raises
+    OwnCodeError as `load` does.
+    """
+    module = _module(path.rpartition(".")[0])
     file = getattr(module, "__file__", None)
-    digest = [f"sha256 {hashlib.sha256(Path(file).read_bytes()).hexdigest()[:16]}"] if file else []
-    return ", ".join([*versions, *digest]) or "built in"
+    return code_state(path) if file is None or is_installed(Path(file)) else ", ".join(_digest(module))
+
+
+def is_installed(file: Path) -> bool:
+    """Return whether a file lies in a folder of installed packages."""
+    return not _INSTALLED.isdisjoint(file.parts)
+
+
+def _digest(module: ModuleType) -> list[str]:
+    """Return the SHA-256 of a module's file, which may be inside a zip file; nothing where it has
+    none."""
+    file = getattr(module, "__file__", None)
+    if not file:
+        return []
+    in_zip = getattr(module.__loader__, "get_data", None)
+    contents = in_zip(file) if in_zip and not Path(file).exists() else Path(file).read_bytes()
+    return [f"sha256 {hashlib.sha256(contents).hexdigest()[:16]}"]
 
 
 @contextmanager
@@ -114,7 +141,7 @@ def described(error: BaseException) -> str:
     last = None
     for frame in traceback.extract_tb(error.__traceback__):
         file = Path(frame.filename)
-        if file.is_file() and "site-packages" not in file.parts and _SWEEP not in file.parents:
+        if file.is_file() and not is_installed(file) and _SWEEP not in file.parents:
             last = frame
     where = f" ({Path(last.filename).name}, line {last.lineno})" if last else ""
     kind, text = type(error).__name__, first_line(error)

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 _GRACE = 10.0  # seconds from SIGTERM to the end of the process
 _FOLDER = "sweep-worker-"
 _SMALL = 2**16  # bytes that travel within a message
+_HERE = "on the coordinator"  # in reasons why a worker is not used
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +112,11 @@ class Actor:
         self._worker = worker
         return facts
 
+    def lacks(self, own_code: Mapping[str, str]) -> list[str]:
+        """Return what is missing or different here of the user's own code. A worker that lacks the
+        module of an adapter cannot be greeted: Ray cannot read the config there."""
+        return _unlike_own(own_code)
+
     def exchange(self, reply: Reply) -> Batch:
         """Pass on a reply, and return what the worker says."""
         assert self._worker is not None, "the worker was greeted, and suits the study"
@@ -148,20 +154,27 @@ class _Forwarded(logging.Handler):
 
 
 def _unlike(spec: Spec) -> list[str]:
-    """Return the differences of a worker from the coordinator that keep it from training."""
-    from sweep.config.custom_code import OwnCodeError
-    from sweep.launch.code import code_fingerprint, differences, own_code, versions
+    """Return what keeps a worker from training: its differences from the coordinator, or a cache
+    that cannot be written to."""
+    from sweep.config.folders import cache_faults
+    from sweep.launch.code import code_fingerprint, differences, versions
 
-    here = "on the coordinator"
-    found = differences({"python": spec.python}, {"python": python()}, here)
-    found += differences(spec.versions, versions(), here)
+    found = differences({"python": spec.python}, {"python": python()}, _HERE)
+    found += differences(spec.versions, versions(), _HERE)
     if spec.code != code_fingerprint():
         found.append("sweep's own code differs from the coordinator's")
+    found += _unlike_own(spec.own_code)
+    return found or _unlike_models(spec.models) or [str(fault) for fault in cache_faults()]
+
+
+def _unlike_own(own_code: Mapping[str, str]) -> list[str]:
+    from sweep.config.custom_code import OwnCodeError
+    from sweep.launch.code import differences, sent_code
+
     try:
-        found += differences(spec.own_code, own_code(spec.own_code), here)
+        return differences(own_code, sent_code(own_code), _HERE)
     except OwnCodeError as error:
-        found.append(f"own code {error}")
-    return found or _unlike_models(spec.models)
+        return [f"own code {error}"]
 
 
 def _unlike_models(models: Mapping[str, str]) -> list[str]:

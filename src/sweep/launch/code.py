@@ -1,17 +1,13 @@
-"""The code that workers run: its versions and fingerprints, and the copy that they are sent."""
+"""The code that workers run: its versions and fingerprints."""
 
 from __future__ import annotations
 
-import shutil
 import sys
 from collections.abc import Iterable, Mapping
 from functools import cache
-from importlib import import_module
 from pathlib import Path
-from types import ModuleType
 
-from sweep.config.custom_code import code_state, is_own, load
-from sweep.config.folders import conf_dir, sweeps_dir
+from sweep.config.custom_code import code_state, is_own, sent_state
 from sweep.config.schema import Config
 from sweep.provenance import Fingerprint, package_versions
 
@@ -19,7 +15,6 @@ PACKAGE = Path(__file__).resolve().parents[1]
 
 # Packages that a worker does not train with; sweep itself is compared by its files.
 _UNUSED = ("sweep", "wandb", "optuna", "evaluate", "hydra-core", "omegaconf")
-_IGNORED = shutil.ignore_patterns("__pycache__", "*.pyc", ".*")
 
 
 @cache
@@ -47,8 +42,14 @@ def own_names(configs: Iterable[Config]) -> list[str]:
 
 
 def own_code(names: Iterable[str]) -> dict[str, str]:
-    """Return the state of the user's own code by dotted path. Raises OwnCodeError."""
+    """Return the state of the user's own code by dotted path, for records. Raises OwnCodeError."""
     return {name: code_state(name) for name in names}
+
+
+def sent_code(names: Iterable[str]) -> dict[str, str]:
+    """Return the state of the user's own code by dotted path, as it is compared with that of a
+    worker. Raises OwnCodeError."""
+    return {name: sent_state(name) for name in names}
 
 
 def differences(ours: Mapping[str, str], theirs: Mapping[str, str], whose: str) -> list[str]:
@@ -57,44 +58,6 @@ def differences(ours: Mapping[str, str], theirs: Mapping[str, str], whose: str) 
         f"{name} is {theirs.get(name, 'missing')} there, and {ours[name]} {whose}"
         for name in sorted(ours) if theirs.get(name) != ours[name]
     ]  # fmt: skip
-
-
-def stage(folder: Path, names: Iterable[str]) -> None:
-    """Copy sweep with its configs, and the modules of the user's own code, to a folder that the
-    workers are sent. Modules that lie beside them and have been imported are copied too, since
-    they may need these."""
-    target = folder / PACKAGE.name
-    shutil.copytree(PACKAGE, target, ignore=_IGNORED)
-    for shipped in (conf_dir(), sweeps_dir()):
-        if not (target / shipped.name).exists():
-            shutil.copytree(shipped, target / shipped.name, ignore=_IGNORED)
-    for name in names:
-        load(name)
-    own = [place for name in names for place in _places(import_module(name.partition(".")[0]))]
-    beside = {place.parent for place in own}
-    others = [place for module in _loaded() for place in _places(module) if place.parent in beside]
-    for place in dict.fromkeys((*own, *others)):
-        if place.is_dir():
-            shutil.copytree(place, folder / place.name, ignore=_IGNORED, dirs_exist_ok=True)
-        else:
-            shutil.copy(place, folder / place.name)
-
-
-def _loaded() -> list[ModuleType]:
-    """Return the top-level modules that have been imported."""
-    found = [module for name, module in sys.modules.items() if "." not in name and name != "__main__"]
-    return [module for module in found if isinstance(module, ModuleType)]
-
-
-def _places(module: ModuleType) -> list[Path]:
-    """Return the file of a top-level module, or the folders of a package: several where it has no
-    `__init__.py`. Empty for one that is installed, which workers need installed too."""
-    file = getattr(module, "__file__", None)
-    folders = [*getattr(module, "__path__", ())]
-    places = [Path(place) for place in folders or ([] if file is None else [file])]
-    if module.__name__ in (PACKAGE.name, *sys.stdlib_module_names):
-        return []
-    return [place for place in places if place.exists() and "site-packages" not in place.parts]
 
 
 def extend_path(entries: Iterable[str]) -> None:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
+from typing import Any
 
-from sweep.errors import UserError, disk_failure, shortened
+from sweep.errors import UserError, disk_failure, first_line, shortened
+
+_ANSWERED = 60.0  # seconds
 
 # Parts of Ray's messages on an actor that died.
 _SIGNS = {
@@ -41,6 +46,18 @@ def raise_remote(error: BaseException, trace: str, host: str) -> None:
     if isinstance(error, OSError) and (error.filename is not None or disk_failure(error)):
         error.filename = f"{error.filename or 'a file'} on {host}"
     raise error from RemoteTraceback(trace)
+
+
+def why_not_greeted(actor: Any, own_code: Mapping[str, str], error: BaseException) -> tuple[str, ...]:
+    """Return why an actor raised an error when it was greeted: because of the user's own code,
+    without which Ray cannot read the config there, or else the error itself."""
+    import ray
+    from ray.exceptions import RayError
+
+    with suppress(RayError):
+        if found := ray.get(actor.lacks.remote(own_code), timeout=_ANSWERED):
+            return tuple(found)
+    return (f"{type(error).__name__}: {first_line(error)}",)
 
 
 def why_it_died(error: Exception) -> str:

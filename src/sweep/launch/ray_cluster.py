@@ -22,9 +22,11 @@ from sweep.config.secrets import secret_names, shown
 from sweep.config.section import Section
 from sweep.engine.host_memory import host_limit
 from sweep.errors import UserError
-from sweep.launch.code import PACKAGE, stage
+from sweep.launch.code import PACKAGE
 from sweep.launch.head_address import NO_HEAD, check_head
 from sweep.launch.left_over import clear_left_over
+from sweep.launch.staging import stage, too_large
+from sweep.launch.token_file import token_for_user_alone
 
 _FOLDER = "sweep-ray-"
 _SHORT = "/tmp"
@@ -149,7 +151,12 @@ def _start(config: Config, folder: Path) -> None:
     check_disk(folder)
     paths = filter(None, (str(PACKAGE.parent), os.environ.get("PYTHONPATH")))
     try:
-        with _environment(PYTHONPATH=os.pathsep.join(paths), **_OF_WORKERS), _hangups_ignored(), _groups_of_their_own():
+        with (
+            _environment(PYTHONPATH=os.pathsep.join(paths), **_OF_WORKERS),
+            _hangups_ignored(),
+            _groups_of_their_own(),
+            token_for_user_alone(),
+        ):
             ray.init(
                 address="local", num_cpus=workers, num_gpus=gpus, include_dashboard=False, log_to_driver=False,
                 logging_level=logging.ERROR, object_store_memory=_STORE, _node_ip_address=_LOOPBACK,
@@ -256,6 +263,8 @@ def _join(config: Config, folder: Path, own: Sequence[str]) -> None:
                 runtime_env={"working_dir": str(code), "env_vars": passed_on}, **options,
             )  # fmt: skip
     except Exception as error:
+        if "exceeds the maximum size" in f"{error} {error.__cause__}":
+            raise too_large(code) from None
         raise UserError.of("launcher.address", f"is {address}, {_why(error, address)}") from None
 
 

@@ -15,7 +15,7 @@ from typing import Any
 from sweep.data.splits import Splits
 from sweep.errors import UserError, first_line
 from sweep.launch.actor import Actor, Refusal, Spec
-from sweep.launch.lost import raise_remote, why_it_died
+from sweep.launch.lost import raise_remote, why_it_died, why_not_greeted
 from sweep.launch.messages import Batch, Done, Ended, Files, Message, Reply, Saved
 from sweep.launch.no_worker import no_worker
 from sweep.launch.ray_cluster import Cluster, Node
@@ -243,7 +243,7 @@ class RayTeam:
             cause = error.cause if isinstance(error.cause, BaseException) else error
             if seat.member is not None:
                 raise_remote(cause, str(error), seat.host)
-            self._refuse(seat, Refusal(seat.host, (f"{type(cause).__name__}: {first_line(cause)}",)))
+            self._refuse(seat, Refusal(seat.host, why_not_greeted(seat.actor, self.spec.own_code, cause)))
         except RayError as error:
             self._lose(seat, why_it_died(error))
 

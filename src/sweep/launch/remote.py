@@ -12,7 +12,7 @@ from sweep.config.schema import Config
 from sweep.engine.protocol import Engine
 from sweep.errors import KEPT, Interrupted, UserError
 from sweep.launch.actor import Spec, python
-from sweep.launch.code import code_fingerprint, own_code, own_names, versions
+from sweep.launch.code import code_fingerprint, own_names, sent_code, versions
 from sweep.launch.launcher import Hosted, Make, Search
 from sweep.launch.lost import WorkerLostError, raise_remote
 from sweep.launch.messages import Answer, Call, Called, Close, Done, Open, Order, Reply, Warned
@@ -210,6 +210,6 @@ def _spec(plan: Plan, names: list[str], make_engine: MakeEngine | None) -> Spec:
             models[text] = fingerprint(config.model).fingerprint
     return Spec(
         config=plan.config,
-        models=models, versions=versions(), code=code_fingerprint(), own_code=own_code(names), python=python(),
+        models=models, versions=versions(), code=code_fingerprint(), own_code=sent_code(names), python=python(),
         make_engine=make_engine,
     )  # fmt: skip
