@@ -244,8 +244,8 @@ class _Loop:
         store.marks(number).begin()
 
     def _infeasible(self, stopped: Stopped, failed: Failed, plan: TrialPlan | None = None) -> None:
-        """Record a point that is not trained, or no further. The trial counts, as it says something
-        about the point."""
+        """Record a point that is not trained, or not any further. The trial counts, as it says
+        something about the point."""
         record = untrainable(self.session, self.optuna_study, self.snapshots, stopped, failed)
         if plan is not None:
             record = planned(record, plan, self.feasibility)
