@@ -13,7 +13,7 @@ from support.teams import CPU
 from sweep.errors import UserError
 from sweep.launch.actor import Refusal
 from sweep.launch.ray_cluster import Node
-from sweep.launch.ray_team import RayTeam, _Seat
+from sweep.launch.ray_team import RayTeam, _Placement
 from sweep.launch.shape import Shape
 from sweep.launch.team import Member, Severed
 
@@ -38,11 +38,18 @@ def test_a_raylet_that_has_ended_ends_the_study_and_not_its_trials(
 
 def test_the_workers_that_are_placed_on_a_host_or_may_be_share_it() -> None:
     nothing: Any = None
-    seats: Any = {("a", 0): SimpleNamespace(host="one"), ("a", 1): SimpleNamespace(host="one"),
+    placements: Any = {("a", 0): SimpleNamespace(host="one"), ("a", 1): SimpleNamespace(host="one"),
                   ("b", 0): SimpleNamespace(host="two")}  # fmt: skip
     there, gone = Member("one/0", nothing), Member("one/1", nothing)
     team = RayTeam(
-        nothing, Shape(False, cpus=2), nothing, nothing, 60.0, print, _seats=seats, _of={there: seats["a", 0]}
+        nothing,
+        Shape(False, cpus=2),
+        nothing,
+        nothing,
+        60.0,
+        print,
+        _placements=placements,
+        _of={there: placements["a", 0]},
     )
     assert team.workers_on_host(there) == 2 and team.workers_on_host(gone) == 1
     team._nodes = [Node("a", "one", 4, 0), Node("b", "two", 8, 0), Node("c", "one", 6, 0)]
@@ -60,8 +67,8 @@ def test_a_host_that_was_refused_and_mended_is_used_again() -> None:
     refused = {("a", 0): OLD, ("b", 1): BROKEN, ("c", 0): Refusal("two", OLD.reasons)}
     nodes = [Node("b", "one", 4, 0)]
     team = RayTeam(nothing, Shape(False, cpus=2), nothing, nothing, 60.0, print, refused=dict(refused), _nodes=nodes)
-    seat = team._seats["b", 0] = _Seat(nothing, ("b", 0), "one", 0.0)
-    team._take_in(seat, CPU)
+    placement = team._placements["b", 0] = _Placement(nothing, ("b", 0), "one", 0.0)
+    team._take_in(placement, CPU)
     assert [member.name for member in team.members] == ["one/0"]
     del refused["a", 0]
     assert team.refused == refused
@@ -73,8 +80,8 @@ def test_each_reason_of_the_workers_on_a_host_is_told_once(monkeypatch: pytest.M
     nothing, said = cluster, list[str]()
     team = RayTeam(cluster, Shape(True), nothing, nothing, 0.0, said.append, _nodes=[Node("a", "one", 4, 3)])
     for index, one in enumerate((OLD, BROKEN, OLD)):
-        seat = team._seats["a", index] = _Seat(nothing, ("a", index), "one", 0.0)
-        team._take_in(seat, one)
+        placement = team._placements["a", index] = _Placement(nothing, ("a", index), "one", 0.0)
+        team._take_in(placement, one)
     assert said == [str(OLD), str(BROKEN)] == [
         "the worker on one is not used: torch is 1.0", "the worker on one is not used: no space left"
     ]  # fmt: skip

@@ -5,8 +5,8 @@ from __future__ import annotations
 from sweep.launch.sharing import Load, may_have
 
 
-def loads(*held: int, hungry: bool = True) -> list[Load]:
-    return [Load(count, hungry) for count in held]
+def loads(*held: int, has_free_slot: bool = True) -> list[Load]:
+    return [Load(count, has_free_slot) for count in held]
 
 
 def test_a_worker_without_a_trial_is_given_one() -> None:
@@ -14,14 +14,14 @@ def test_a_worker_without_a_trial_is_given_one() -> None:
     assert may_have(three[1], three, coming=4, points=1, at_once=None)
 
 
-def test_no_worker_takes_more_than_its_share_while_others_are_hungry() -> None:
+def test_no_worker_takes_more_than_its_share_while_others_have_free_slots() -> None:
     two = loads(5, 0)
     assert not may_have(two[0], two, coming=0, points=10, at_once=None)
     assert may_have(two[0], two, coming=0, points=12, at_once=None)  # a share of six
 
 
 def test_a_worker_whose_slots_are_full_leaves_the_rest_to_the_others() -> None:
-    two = [Load(5), Load(2, hungry=False)]
+    two = [Load(5), Load(2, has_free_slot=False)]
     assert may_have(two[0], two, coming=0, points=10, at_once=None)
 
 
@@ -50,9 +50,9 @@ def test_a_step_shows_that_an_engine_has_filled_its_slots_unless_it_was_refused(
     load = Load()
     load.given()
     load.stepped()
-    assert not load.hungry
+    assert not load.has_free_slot
     load.ended()
-    assert load.hungry and load.held == 0
+    assert load.has_free_slot and load.held == 0
     load.refused = True
     load.stepped()
-    assert load.hungry
+    assert load.has_free_slot

@@ -47,7 +47,7 @@ def test_the_newest_snapshot_of_each_training_is_kept(snapshots: Snapshots, tmp_
     assert list((tmp_path / "snapshots").iterdir()) == []
 
 
-@pytest.mark.parametrize("data", [b"", b"\0" * 100, b"\x09\0\0\0\0\0\0\0{}"])
+@pytest.mark.parametrize("data", [b"", b"\0" * 100, b"\xff" * 100, b"\x09\0\0\0\0\0\0\0{}"])
 def test_a_damaged_snapshot_is_told_and_deleted(
     snapshots: Snapshots, said: list[str], tmp_path: Path, data: bytes
 ) -> None:

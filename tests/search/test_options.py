@@ -121,6 +121,10 @@ def test_options_that_optuna_refuses_are_reported(options: dict[str, Any], part:
     assert part in sampled("cmaes", **options)["study.sampler_options"]
 
 
+def test_an_option_of_racing_that_is_0_is_not_taken_for_one_that_is_not_given() -> None:
+    assert "reduction_factor is 0, but must be above 1" in pruned("racing", reduction_factor=0)["study.pruner_options"]
+
+
 def test_an_error_of_a_sampler_at_a_draw_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     """An error that no rule foresees: here the limit of a rule is taken away."""
     monkeypatch.setattr("sweep.search.options._LEAST", {})

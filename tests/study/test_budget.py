@@ -7,6 +7,7 @@ import os
 import time
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -14,9 +15,10 @@ from support.studies import PLAIN, Undisturbed, points, searched
 from support.toys import ToyEngine, session
 from sweep.config.budget import BudgetConfig
 from sweep.engine.snapshot import encode
+from sweep.records.events import append_row
 from sweep.records.spent import Spent, limited, read_spent, write_spent
 from sweep.records.store import Store
-from sweep.records.trial import TrialPlan, TrialRecord
+from sweep.records.trial import Step, TrialPlan, TrialRecord
 from sweep.study.budget import Budget
 from sweep.study.failures_in_a_row import FailuresInARow
 from sweep.study.limits import Limits
@@ -147,6 +149,22 @@ def test_time_since_the_last_snapshot_counts_though_its_training_is_lost(tmp_pat
         counted.count(goes_on, seconds)
     counted.ended(goes_on, 100.0)
     assert counted.spent.device_seconds == 90 + 40
+
+
+def test_what_a_snapshot_on_a_worker_holds_is_not_counted_again(tmp_path: Path) -> None:
+    """The study does not have the snapshots of a training of all weights."""
+    config: Any = SimpleNamespace(adapter=SimpleNamespace(trains="everything"))
+    plan, store = TrialPlan(3, {}, config, 10, ""), Store(tmp_path)
+    first = Budget.open(BudgetConfig(), store, started=lambda: 1)
+    first.count(plan, 60.0)
+    first.ended(plan, 90.0)
+    first.note()
+    append_row(Step(5, 10, 1.0), store.trial_dir(3))
+    again = Budget.open(BudgetConfig(), store, started=lambda: 1)
+    for seconds in (91.0, 95.0):
+        again.count(plan, seconds)
+    again.ended(plan, 100.0)
+    assert again.spent.device_seconds == 90 + 9
 
 
 def test_the_smallest_of_all_limits_of_time_is_what_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

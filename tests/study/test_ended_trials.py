@@ -86,6 +86,20 @@ def test_each_compared_value_has_its_best_trial(store: Store) -> None:
     }  # fmt: skip
 
 
+def test_the_reach_of_two_objectives_is_that_of_each_compared_value(store: Store) -> None:
+    """The best of the other value is out of reach of all: 2 is the cheapest that is nearly as good
+    as 1, and 3 is too far from it."""
+    within = Objective("eval/accuracy", maximize=True, second=Objective("cost/seconds", maximize=False), within=0.1)
+    ended = EndedTrials(store, within, "adapter")
+    trials = ((0.90, 5, "ia3"), (0.60, 9, "lora"), (0.55, 1, "lora"), (0.40, 0.5, "lora"))
+    for number, (score, seconds, method) in enumerate(trials):
+        outcome = completed(score)
+        assert isinstance(outcome, Completed)
+        ended.write(record(number, replace(outcome, cost=Cost(seconds=seconds)), method))
+    groups = {value: [one.number for one in group] for value, group in ended.groups().items()}
+    assert groups == {"ia3": [0], "lora": [2, 1, 3]} and next(iter(groups)) == "ia3"
+
+
 def test_adapters_of_trials_that_may_come_to_lead_are_kept(store: Store) -> None:
     """Trial 0 is the cheapest within reach of the best. A better score puts it out of reach, and
     then trial 1 leads, never trial 2, which is worse in both."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -18,13 +20,14 @@ from sweep.config.batch import ACCUMULATION, EFFECTIVE, PER_DEVICE
 from sweep.config.metrics import recorded_metrics
 from sweep.config.schema import Config
 from sweep.engine.memory import PeakMemory
+from sweep.errors import Interrupted
 from sweep.launch.inline import Inline
 from sweep.launch.launcher import Launcher
 from sweep.plan.memory_needs import Needs, built_by, kind
 from sweep.plan.plan import Plan, tokenised_by
 from sweep.records.final import Parameters
 from sweep.records.memory import Footprint, MemoryFacts, read_memory, write_memory
-from sweep.records.trial import Completed, Failed, FailureReason
+from sweep.records.trial import Completed, Failed, FailureReason, TrialPlan
 from sweep.study.does_not_fit import DoesNotFitError
 from sweep.study.feasibility import Feasibility
 from sweep.study.footprints import _gaps, _process, _short, look, measure
@@ -34,6 +37,8 @@ from sweep.study.optuna_study import OptunaStudy
 from sweep.study.planner import Planner, Untrainable
 from sweep.study.search import search
 from sweep.study.session import Session
+from sweep.track.null import NullRun, NullTracker
+from sweep.track.tracker import Ending, Run, StoppedRun
 
 MIB = 2**20
 ACCOUNT = Parameters(10**6, 10**4, 4 * 10**6)
@@ -330,6 +335,59 @@ def test_a_search_trains_what_fits_and_records_what_does_not(plan: Plan, tmp_pat
         assert not whole.used and split.used == {PER_DEVICE: 24, ACCUMULATION: 2}
         assert session.plan.again(split).config.trainer.per_device_train_batch_size == 24
         assert f"{PER_DEVICE}=24" in split.command and isinstance(split.outcome, Completed)
+
+
+def test_a_record_that_is_made_again_names_the_split(plan: Plan, tmp_path: Path) -> None:
+    space = space_file(tmp_path, f"{EFFECTIVE}: {{choices: [16, 48]}}\n")
+    options = (space, f"study.enqueue=[{{{EFFECTIVE}:48}}]", "study.n_trials=1", *SMALL)
+    needs = replace(plan.needs, longest={tokenised_by(plan.config): (20,) * 60})
+    found = []
+    for _ in range(2):
+        with toys.session(tmp_path, f"model.path={plan.config.model.path}", *options) as opened:
+            found += search(measured_before(opened, plan, needs, 40 * MIB))
+        (tmp_path / "run" / "trials" / "0000" / "record.json").unlink()
+    assert [one.used for one in found] == [{PER_DEVICE: 24, ACCUMULATION: 2}] * 2
+
+
+@dataclass
+class _Reopening(NullTracker):
+    """A tracker with one run, which it is asked to open again."""
+
+    stopped: list[StoppedRun] = field(default_factory=list)
+    endings: list[Ending] = field(default_factory=list)
+
+    def resume(self, trial: TrialPlan, stopped: StoppedRun) -> Run | None:  # noqa: ARG002
+        self.stopped.append(stopped)
+        return _Ended(self.endings)
+
+
+@dataclass
+class _Ended(NullRun):
+    endings: list[Ending]
+
+    def finish(self, ending: Ending) -> None:
+        self.endings.append(ending)
+
+
+def test_a_trial_that_does_not_fit_any_more_keeps_what_it_has_trained(plan: Plan, tmp_path: Path) -> None:
+    def stop(_trial: TrialPlan, epoch: int) -> None:
+        if epoch == 3:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    options = (f"model.path={plan.config.model.path}", "study.n_trials=1", "study.pruner=none", *SMALL)
+    with toys.session(tmp_path, *options, engine=toys.ToyEngine(stop)) as opened, pytest.raises(Interrupted):
+        search(measured_before(opened, plan, plan.needs, 400 * MIB))
+    tracker = _Reopening()
+    with toys.session(tmp_path, *options) as opened:
+        opened.store.note_run(0, "the run of trial 0")
+        session = replace(measured_before(opened, plan, plan.needs, 8 * MIB), tracker=tracker)
+        (refused,) = search(session)
+        assert not opened.toy.trained
+    assert refused.state == "infeasible" and len(refused.outcome.evals) == 2
+    assert refused.outcome.cost.steps == refused.total_steps, "its last step was taken, and not evaluated"
+    (stopped,), (ending,) = tracker.stopped, tracker.endings
+    assert stopped.address == refused.tracker_run == "the run of trial 0" and ending.state == "infeasible"
+    assert len(stopped.events) == 5, "three steps and two evaluations"
 
 
 def test_a_search_goes_on_after_a_point_that_cannot_fit(plan: Plan, tmp_path: Path) -> None:

@@ -174,6 +174,17 @@ def test_a_report_that_is_repeated_is_whole(
 def test_a_decision_whose_answer_was_lost_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Successive halving notes that a trial has passed a rung, and lets it go on when it is asked
     again."""
+    with opened(tmp_path, "study.pruner=successive_halving", "study.sampler=random", "study.n_trials=3") as study:
+        (better, _), (worse, _) = study.ask(), study.ask()
+        assert study.report(better, [0.75], 1, judged=True, warm=True) is Decision.GO_ON
+        lost = lose_an_answer(monkeypatch)
+        assert study.report(worse, [0.25], 1, judged=True, warm=True) is Decision.STOP
+    assert lost
+
+
+def lose_an_answer(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Let the storage commit the next transaction, and its answer be lost. The returned list has
+    an entry as soon as that has happened."""
     usual, lost = optuna_study.transaction, list[int]()
 
     @contextmanager
@@ -184,12 +195,19 @@ def test_a_decision_whose_answer_was_lost_is_kept(tmp_path: Path, monkeypatch: p
             lost.append(1)
             raise OperationalError("COMMIT", None, Exception("the server is away"))
 
-    with opened(tmp_path, "study.pruner=successive_halving", "study.sampler=random", "study.n_trials=3") as study:
-        (better, _), (worse, _) = study.ask(), study.ask()
-        assert study.report(better, [0.75], 1, judged=True, warm=True) is Decision.GO_ON
-        monkeypatch.setattr(optuna_study, "transaction", answer_lost)
-        assert study.report(worse, [0.25], 1, judged=True, warm=True) is Decision.STOP
-    assert lost
+    monkeypatch.setattr(optuna_study, "transaction", answer_lost)
+    return lost
+
+
+def test_each_point_of_a_grid_is_asked_for_once_where_an_answer_was_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The trial that was asked for is opened again, and keeps its point."""
+    with opened(tmp_path, "study.sampler=grid", "study.space=grid", "study.n_trials=9", *PLAIN) as study:
+        found = [study.ask()[1] for _ in range(3)]
+        lost = lose_an_answer(monkeypatch)
+        found += [study.ask()[1] for _ in range(6)]
+    assert lost and len({str(sorted(point.items())) for point in found}) == 9
 
 
 def test_a_grid_wants_no_more_trials_than_it_has_points(tmp_path: Path) -> None:

@@ -136,13 +136,17 @@ def test_bf16_is_on_where_a_gpu_has_it_unless_fp16_is(tmp_path: Path, monkeypatc
     assert not prepare(toys.plan(tmp_path, "trainer.device=cpu", "trainer.bf16=false")).config.trainer.in_bf16
 
 
+@pytest.mark.parametrize("ended", [True, False])
 def test_a_study_goes_on_in_the_precision_that_it_began_with(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], ended: bool
 ) -> None:
+    """Also one that was stopped in its first trial."""
     with opened(prepare(toys.plan(tmp_path, "trainer.device=cpu"))) as session:
-        session.store.write_trial(
-            TrialRecord(0, {}, Failed(FailureReason.CRASHED, "", (), Cost()), "", 0, now(), now())
-        )
+        session.store.marks(0).begin()
+        if ended:
+            session.store.write_trial(
+                TrialRecord(0, {}, Failed(FailureReason.CRASHED, "", (), Cost()), "", 0, now(), now())
+            )
     _gpu_with_bf16(monkeypatch)
     plan = prepare(toys.plan(tmp_path, "trainer.device=cpu"))
     assert plan.config.trainer.bf16 is False

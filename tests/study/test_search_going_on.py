@@ -196,6 +196,19 @@ def test_a_damaged_snapshot_is_told_and_the_trial_begins_anew(
     same_as_whole(tmp_path / "b", undisturbed(*options), resumed)
 
 
+def test_a_snapshot_of_a_study_whose_storage_is_gone_is_not_gone_on_from(tmp_path: Path) -> None:
+    """Another study gives its trials the same numbers."""
+    options = ("study.n_trials=1", *PLAIN)
+    with pytest.raises(Interrupted):
+        searched(tmp_path, *options, engine=ToyEngine(at(0, 2, interrupt())))
+    (tmp_path / "run" / "study.db").unlink()
+    with pytest.raises(Killed):
+        searched(tmp_path, *options, engine=ToyEngine(at(0, 1, kill)))
+    engine = ToyEngine()
+    searched(tmp_path, *options, engine=engine)
+    assert [trial.snapshot for trial in engine.trained] == [None]
+
+
 def test_a_kill_between_a_verdict_and_the_record_prunes_the_trial_again(tmp_path: Path) -> None:
     """The pruner that is asked anew would find its rung passed."""
     options = (

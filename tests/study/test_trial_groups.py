@@ -12,17 +12,21 @@ import optuna
 import pytest
 from optuna.pruners import NopPruner
 from optuna.study import Study
-from optuna.trial import FrozenTrial
+from optuna.trial import FrozenTrial, TrialState
 
 from support.promoting import BestGoesOn
 from support.studies import points, searched
 from support.toys import ToyEngine, session
+from sweep.config.schema import StudyConfig
 from sweep.errors import Interrupted, UserError
 from sweep.plan.plan import make_plan
 from sweep.records.trial import TrialPlan, TrialRecord
+from sweep.search.constraints import OUTCOME
 from sweep.search.promotion import PAUSED_AT, is_paused
+from sweep.search.pruners import pruner
+from sweep.study.next_point import next_point
 from sweep.study.optuna_study import OptunaStudy
-from sweep.study.trial_groups import OwnPruner, PausedNow
+from sweep.study.trial_groups import RETRIED, OwnPruner, OwnSampler, PausedNow
 
 GROUP = ("study.space=adapters", "study.compare_by=adapter")
 PLAIN = (*GROUP, "study.pruner=none")
@@ -152,9 +156,35 @@ def test_scores_of_a_course_that_was_left_are_not_judged(tmp_path: Path) -> None
         assert seen[-1] == {0: {1: 0.5, 2: 0.4}, 1: {}}
         study.report(other, [0.7], 3, judged=True, warm=True)
         assert seen[-1] == {0: {1: 0.5, 2: 0.4}, 1: {3: 0.7}}
+        _, asked = next_point(study.study, study.config, study.space)
+        assert isinstance(asked, OwnSampler), "a sampler learns from no such score either"
+        assert asked.view(study.study).get_trials()[0].intermediate_values == {1: 0.5, 2: 0.4}
         study.report(left, [0.3], 3, judged=True, warm=True)
         assert seen[-1] == {0: {1: 0.5, 2: 0.4, 3: 0.3}, 1: {3: 0.7}}
         study.close()
+
+
+@pytest.mark.parametrize("hidden", [{OUTCOME: "infeasible"}, {RETRIED: True}])
+@pytest.mark.parametrize("name", ["hyperband", "successive_halving"])
+def test_a_trial_that_is_hidden_stops_no_other(name: str, hidden: dict[str, object]) -> None:
+    """Rungs of Optuna's are attributes of trials, whatever became of these."""
+    options = {"min_resource": 1, "reduction_factor": 3} | ({"max_resource": 9} if name == "hyperband" else {})
+    own = OwnPruner(pruner(StudyConfig(pruner=name, pruner_options=options)), None)
+    study = optuna.create_study(study_name=name, direction="maximize")
+
+    def is_stopped(score: float) -> bool:
+        trial = study.ask()
+        trial.report(score, 1)
+        found = own.prune(study, trial._get_latest_trial())
+        if score > 0.5:
+            for key, value in hidden.items():
+                trial.set_user_attr(key, value)
+            study.tell(trial, state=TrialState.FAIL)
+        return found
+
+    for score in (0.9, 0.5):
+        stopped = [is_stopped(score) for _ in range(10)]
+        assert not any(stopped)
 
 
 def test_a_trial_that_trains_again_to_its_pause_blocks_no_promotion() -> None:
@@ -163,9 +193,9 @@ def test_a_trial_that_trains_again_to_its_pause_blocks_no_promotion() -> None:
         trial = study.ask()
         trial.report(score, 1)
         trial.set_user_attr(PAUSED_AT, 1)
-    pruner = OwnPruner(BestGoesOn(), None)
-    assert pruner.promote(PausedNow(study, {0, 1}), new=False) == 0
+    own = OwnPruner(BestGoesOn(), None)
+    assert own.promote(PausedNow(study, {0, 1}), new=False) == 0
     now = PausedNow(study, {1})  # a kill came before trial 0 had its snapshot
     assert [is_paused(trial) for trial in now.get_trials()] == [False, True]
-    assert pruner.promote(now, new=False) == 1
+    assert own.promote(now, new=False) == 1
     assert all(map(is_paused, study.get_trials())), "the study itself is as before"

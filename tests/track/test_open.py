@@ -82,6 +82,13 @@ def test_a_key_for_another_host_is_no_key(make_config, run_dir, server, monkeypa
     tracker.close()
 
 
+def test_a_netrc_that_is_no_text_holds_no_key(make_config, run_dir):
+    Path.home().joinpath("netrc").write_bytes(b"machine api.wandb.ai\n  login user\n  password \xe9\n")
+    tracker = open_tracker(make_config(), run_dir)
+    assert not is_online(tracker)
+    tracker.close()
+
+
 def test_wandb_mode_counts_in_auto_alone(make_config, run_dir, logged_in, monkeypatch):
     monkeypatch.setenv("WANDB_MODE", "offline")
     for mode, online in (("auto", False), ("online", True)):

@@ -73,7 +73,9 @@ def _apart(held: Confirmation) -> Apart | None:
 
 
 def _searched_best(facts: Facts, held: Confirmation) -> Candidate:
-    order = {record.number: place for place, record in enumerate(ranked(facts.trials, facts.study.objective))}
+    key, chosen = facts.study.compare_by, held.candidates[0].params
+    compared = [trial for trial in facts.trials if key is None or trial.params.get(key) == chosen.get(key)]
+    order = {record.number: place for place, record in enumerate(ranked(compared, facts.study.objective))}
     by_rank = sorted(held.candidates, key=lambda candidate: order.get(candidate.number, len(order)))
     if facts.study.second:  # whose order is not that of the scores
         return by_rank[0]

@@ -33,8 +33,9 @@ Place = tuple[str, int]  # the id of a node, and a number
 
 
 @dataclass(eq=False, slots=True)
-class _Seat:
-    """An actor, and the member that it is once it was greeted."""
+class _Placement:
+    """An actor that was placed on a node. It is a `member` of the team once it has answered its
+    first call, `greet`."""
 
     actor: Any
     place: Place
@@ -61,13 +62,13 @@ class RayTeam:
     say: Callable[[str], None]
     members: list[Member] = field(default_factory=list)
     refused: dict[Place, Refusal] = field(default_factory=dict)  # these places get no other worker
-    _seats: dict[Place, _Seat] = field(default_factory=dict)
-    _of: dict[Member, _Seat] = field(default_factory=dict)
-    _pending: dict[Any, _Seat] = field(default_factory=dict)  # by the reference to what comes
-    _snapshots: dict[Any, tuple[_Seat, Saved]] = field(default_factory=dict)  # by the reference to their bytes
-    _starting: dict[Any, _Seat] = field(default_factory=dict)  # likewise, until its process runs
-    _files: dict[Any, tuple[_Seat, Batch]] = field(default_factory=dict)  # likewise
-    _calls: dict[Any, _Seat] = field(default_factory=dict)  # to idle workers, which die without a word
+    _placements: dict[Place, _Placement] = field(default_factory=dict)
+    _of: dict[Member, _Placement] = field(default_factory=dict)
+    _pending: dict[Any, _Placement] = field(default_factory=dict)  # by the reference to what comes
+    _snapshots: dict[Any, tuple[_Placement, Saved]] = field(default_factory=dict)  # by the reference to their bytes
+    _starting: dict[Any, _Placement] = field(default_factory=dict)  # likewise, until its process runs
+    _files: dict[Any, tuple[_Placement, Batch]] = field(default_factory=dict)  # likewise
+    _calls: dict[Any, _Placement] = field(default_factory=dict)  # to idle workers, which die without a word
     _resting: dict[Place, float] = field(default_factory=dict)  # places that get no worker, until when
     _losses: dict[Place, int] = field(default_factory=dict)
     _ready: list[Event] = field(default_factory=list)
@@ -83,23 +84,25 @@ class RayTeam:
         """Return the number of workers that are there or about to be there: their process runs, or
         they were placed a short time ago."""
         now = time.monotonic()
-        coming = [seat for seat in self._seats.values() if seat.started or now - seat.since < _COMING]
-        return len(self.members) + sum(seat.member is None for seat in coming)
+        coming = [
+            placement for placement in self._placements.values() if placement.started or now - placement.since < _COMING
+        ]
+        return len(self.members) + sum(placement.member is None for placement in coming)
 
     def workers_on_host(self, member: Member) -> int:
         if (own := self._of.get(member)) is None:
             return 1
-        placed = sum(seat.host == own.host for seat in self._seats.values())
+        placed = sum(placement.host == own.host for placement in self._placements.values())
         places = sum(self.shape.workers(node) for node in self._nodes if node.host == own.host)
         return max(placed, min(places, self.shape.only or places))
 
     def send(self, member: Member, reply: Reply) -> None:
-        seat = self._of.get(member)
-        if seat is None:
+        placement = self._of.get(member)
+        if placement is None:
             self._ready.append(Lost(member, "it was lost meanwhile"))
             return
         leave = reply.leave or member.leaving
-        self._pending[seat.actor.exchange.remote(replace(reply, leave=leave))] = seat
+        self._pending[placement.actor.exchange.remote(replace(reply, leave=leave))] = placement
 
     def events(self, timeout: float) -> list[Event]:
         self._look()
@@ -130,11 +133,11 @@ class RayTeam:
 
     def release(self, member: Member) -> None:
         """Let a worker go that was told to end; its node rests."""
-        seat = self._of.get(member)
-        if seat is not None:
-            self._forget(seat)
+        placement = self._of.get(member)
+        if placement is not None:
+            self._forget(placement)
             rest = 0.0 if self.cluster.local else min(_REST, self.wait / 4)
-            self._resting[seat.place] = time.monotonic() + rest
+            self._resting[placement.place] = time.monotonic() + rest
 
     def close(self) -> None:
         """End all workers."""
@@ -143,11 +146,13 @@ class RayTeam:
 
         if self._severed or not self.cluster.answers():
             return
-        if closing := [seat.actor.close.remote() for seat in self._seats.values() if seat.member is not None]:
+        if closing := [
+            placement.actor.close.remote() for placement in self._placements.values() if placement.member is not None
+        ]:
             with suppress(OSError, RayError):  # the raylet has ended
                 ray.wait(closing, num_returns=len(closing), timeout=2.0)
-                for seat in self._seats.values():
-                    ray.kill(seat.actor)
+                for placement in self._placements.values():
+                    ray.kill(placement.actor)
 
     def _look(self) -> None:
         """Place workers on nodes that have room, and note what is gone."""
@@ -173,8 +178,8 @@ class RayTeam:
 
     def _is_free(self, place: Place, now: float) -> bool:
         """Return whether a worker may be placed there now."""
-        full = self.shape.only is not None and len(self._seats) >= self.shape.only
-        used = place in self._seats or place in self.refused
+        full = self.shape.only is not None and len(self._placements) >= self.shape.only
+        used = place in self._placements or place in self.refused
         return not full and not used and now >= self._resting.get(place, 0.0)
 
     def _sever(self, why: str) -> None:
@@ -184,21 +189,21 @@ class RayTeam:
     def _call_idle(self, now: float) -> None:
         """Find out whether idle workers live: no answer of theirs is awaited that would tell."""
         there = {node.id for node in self._nodes}
-        busy = {id(seat) for seat in (*self._pending.values(), *self._calls.values())}
-        busy |= {id(seat) for seat, _ in self._files.values()}
-        for seat in list(self._of.values()):
-            if id(seat) in busy:
+        busy = {id(placement) for placement in (*self._pending.values(), *self._calls.values())}
+        busy |= {id(placement) for placement, _ in self._files.values()}
+        for placement in list(self._of.values()):
+            if id(placement) in busy:
                 continue
-            if seat.place[0] not in there:
-                self._lose(seat, "its node is gone")
-            elif now - seat.called > _CALL:
-                seat.called = now
-                self._calls[seat.actor.__ray_ready__.remote()] = seat
+            if placement.place[0] not in there:
+                self._lose(placement, "its node is gone")
+            elif now - placement.called > _CALL:
+                placement.called = now
+                self._calls[placement.actor.__ray_ready__.remote()] = placement
 
     def _drain(self, node: Node) -> None:
-        for place, seat in self._seats.items():
-            if place[0] == node.id and seat.member is not None:
-                seat.member.leaving = True
+        for place, placement in self._placements.items():
+            if place[0] == node.id and placement.member is not None:
+                placement.member.leaving = True
 
     def _place(self, node: Node, place: Place) -> None:
         import ray
@@ -211,9 +216,9 @@ class RayTeam:
             num_cpus=self.shape.cores(node), num_gpus=int(bool(self.shape.gpu)), max_restarts=0, max_task_retries=0,
             scheduling_strategy=NodeAffinitySchedulingStrategy(node.id, soft=False),
         ).remote(str(Path.cwd()), tuple(sys.path))  # fmt: skip
-        seat = self._seats[place] = _Seat(actor, place, node.host, time.monotonic())
-        self._starting[actor.__ray_ready__.remote()] = seat
-        self._pending[actor.greet.remote(replace(self.spec, threads=threads), self._sent)] = seat
+        placement = self._placements[place] = _Placement(actor, place, node.host, time.monotonic())
+        self._starting[actor.__ray_ready__.remote()] = placement
+        self._pending[actor.greet.remote(replace(self.spec, threads=threads), self._sent)] = placement
 
     def _arrived(self, reference: Any) -> None:
         """Take in what a worker said or sent, or its loss."""
@@ -235,34 +240,34 @@ class RayTeam:
             except RayError as error:
                 self._lose(called, why_it_died(error))
             return
-        if (seat := self._pending.pop(reference, None)) is None:
+        if (placement := self._pending.pop(reference, None)) is None:
             return
         try:
-            self._take_in(seat, ray.get(reference))
+            self._take_in(placement, ray.get(reference))
         except RayTaskError as error:
             cause = error.cause if isinstance(error.cause, BaseException) else error
-            if seat.member is not None:
-                raise_remote(cause, str(error), seat.host)
-            self._refuse(seat, Refusal(seat.host, why_not_greeted(seat.actor, self.spec.own_code, cause)))
+            if placement.member is not None:
+                raise_remote(cause, str(error), placement.host)
+            self._refuse(placement, Refusal(placement.host, why_not_greeted(placement.actor, self.spec.own_code, cause)))
         except RayError as error:
-            self._lose(seat, why_it_died(error))
+            self._lose(placement, why_it_died(error))
 
     def _bring(self, reference: Any) -> None:
         """Pass on a snapshot, unless its worker died before it was fetched."""
         import ray
         from ray.exceptions import RayError
 
-        seat, message = self._snapshots.pop(reference)
+        placement, message = self._snapshots.pop(reference)
         with suppress(RayError):
             data = ray.get(reference)
-            if seat.member is not None:
-                self._ready.append(Brought(seat.member, replace(message, data=data)))
+            if placement.member is not None:
+                self._ready.append(Brought(placement.member, replace(message, data=data)))
 
-    def _bring_ready(self, seat: _Seat) -> None:
+    def _bring_ready(self, placement: _Placement) -> None:
         """Pass on the snapshots of a lost worker that are there."""
         import ray
 
-        waited = self._snapshots_of(seat)
+        waited = self._snapshots_of(placement)
         found, _ = ray.wait(waited, num_returns=len(waited), timeout=0) if waited else ([], [])
         for reference in found:
             self._bring(reference)
@@ -272,25 +277,25 @@ class RayTeam:
         import ray
         from ray.exceptions import RayError
 
-        seat, batch = self._files.pop(reference)
+        placement, batch = self._files.pop(reference)
         try:
             last = replace(batch.messages[-1], data=ray.get(reference))
         except RayError as error:
-            self._lose(seat, why_it_died(error))
+            self._lose(placement, why_it_died(error))
         else:
-            self._deliver(seat, replace(batch, messages=(*batch.messages[:-1], last)))
+            self._deliver(placement, replace(batch, messages=(*batch.messages[:-1], last)))
 
-    def _take_in(self, seat: _Seat, found: Any) -> None:
+    def _take_in(self, placement: _Placement, found: Any) -> None:
         if isinstance(found, Batch):
-            self._heard(seat, found)
+            self._heard(placement, found)
         elif isinstance(found, Refusal):
-            self._refuse(seat, found)
+            self._refuse(placement, found)
         else:
-            self._forget_mended(seat.host)
-            seat.member = Member(self._name(seat.host), found)
-            self.members.append(seat.member)
-            self._of[seat.member] = seat
-            self._ready.append(Joined(seat.member))
+            self._forget_mended(placement.host)
+            placement.member = Member(self._name(placement.host), found)
+            self.members.append(placement.member)
+            self._of[placement.member] = placement
+            self._ready.append(Joined(placement.member))
 
     def _forget_mended(self, host: str) -> None:
         """Forget why workers of nodes that are gone were not used: the host has another node, with
@@ -305,82 +310,82 @@ class RayTeam:
         used = {member.name for member in self.members}
         return next(name for number in count() if (name := f"{host}/{number}") not in used)
 
-    def _heard(self, seat: _Seat, batch: Batch) -> None:
+    def _heard(self, placement: _Placement, batch: Batch) -> None:
         """Pass on a batch. Bytes that are not in it are fetched beside it: snapshots come before
         the end of their trial, files with the batch itself."""
         import ray
 
-        assert seat.member is not None
-        seat.member.memory = batch.memory
-        seat.member.leaving = seat.member.leaving or batch.leaving
-        self._losses.pop(seat.place, None)
+        assert placement.member is not None
+        placement.member.memory = batch.memory
+        placement.member.leaving = placement.member.leaving or batch.leaving
+        self._losses.pop(placement.place, None)
         kept: list[Message] = []
         for message in batch.messages:
             if isinstance(message, Saved):
-                self._supersede(seat, message)
+                self._supersede(placement, message)
                 if isinstance(message.data, ray.ObjectRef):
-                    self._snapshots[message.data] = seat, message
+                    self._snapshots[message.data] = placement, message
                     continue
             elif isinstance(message, Ended | Done):
-                for reference in self._snapshots_of(seat):
+                for reference in self._snapshots_of(placement):
                     self._bring(reference)
             kept.append(message)
         batch, last = replace(batch, messages=tuple(kept)), kept[-1] if kept else None
         if isinstance(last, Files) and isinstance(last.data, ray.ObjectRef):
-            self._files[last.data] = seat, batch
+            self._files[last.data] = placement, batch
         else:
-            self._deliver(seat, batch)
+            self._deliver(placement, batch)
 
-    def _supersede(self, seat: _Seat, newer: Saved) -> None:
+    def _supersede(self, placement: _Placement, newer: Saved) -> None:
         """Forget older snapshots of a training that are on their way: they may come later."""
-        for reference in self._snapshots_of(seat):
+        for reference in self._snapshots_of(placement):
             if self._snapshots[reference][1].key == newer.key:
                 del self._snapshots[reference]
 
-    def _snapshots_of(self, seat: _Seat) -> list[Any]:
+    def _snapshots_of(self, placement: _Placement) -> list[Any]:
         """Return the references to the snapshots of a worker that are on their way."""
-        return [reference for reference, (whose, _) in self._snapshots.items() if whose is seat]
+        return [reference for reference, (whose, _) in self._snapshots.items() if whose is placement]
 
-    def _deliver(self, seat: _Seat, batch: Batch) -> None:
-        assert seat.member is not None
-        self._ready.append(Heard(seat.member, batch))
+    def _deliver(self, placement: _Placement, batch: Batch) -> None:
+        assert placement.member is not None
+        self._ready.append(Heard(placement.member, batch))
 
-    def _refuse(self, seat: _Seat, refusal: Refusal) -> None:
+    def _refuse(self, placement: _Placement, refusal: Refusal) -> None:
         import ray
 
-        self._seats.pop(seat.place)
+        self._placements.pop(placement.place)
         if refusal not in self.refused.values():
             self.say(str(refusal))
-        self.refused[seat.place] = refusal
-        ray.kill(seat.actor)
+        self.refused[placement.place] = refusal
+        ray.kill(placement.actor)
 
-    def _lose(self, seat: _Seat, why: str) -> None:
-        if self._seats.get(seat.place) is not seat:  # its loss is known
+    def _lose(self, placement: _Placement, why: str) -> None:
+        if self._placements.get(placement.place) is not placement:  # its loss is known
             return
-        self._bring_ready(seat)
-        self._forget(seat)
-        losses = self._losses[seat.place] = self._losses.get(seat.place, 0) + 1
+        self._bring_ready(placement)
+        self._forget(placement)
+        losses = self._losses[placement.place] = self._losses.get(placement.place, 0) + 1
         if losses >= _LOSSES:
-            self.refused[seat.place] = Refusal(seat.host, (f"it died {losses} times in a row: {why}",))
-        if seat.member is not None:
-            self._ready.append(Lost(seat.member, why))
+            self.refused[placement.place] = Refusal(placement.host, (f"it died {losses} times in a row: {why}",))
+        if placement.member is not None:
+            self._ready.append(Lost(placement.member, why))
 
-    def _forget(self, seat: _Seat) -> None:
-        if self._seats.get(seat.place) is seat:
-            self._seats.pop(seat.place)
-        if seat.member is not None and seat.member in self._of:
-            self.members.remove(seat.member)
-            self._of.pop(seat.member)
+    def _forget(self, placement: _Placement) -> None:
+        if self._placements.get(placement.place) is placement:
+            self._placements.pop(placement.place)
+        if placement.member is not None and placement.member in self._of:
+            self.members.remove(placement.member)
+            self._of.pop(placement.member)
 
     def _check_alone(self) -> None:
         """Raise UserError where no worker has been there for too long, or none can come."""
         now = time.monotonic()
-        starting = any(seat.started for seat in self._seats.values())
+        starting = any(placement.started for placement in self._placements.values())
         if self.members or starting or now - self._head_seen > _LOOK * 5:
             self._alone_since = now
             return
         if self._hopeless() or now - self._alone_since > self.wait:
-            waiting = {seat.host for seat in self._seats.values()}
+            waiting = {placement.host for placement in self._placements.values()}
             refused = self.refused.values()
             raise UserError(no_worker(self.cluster.head, self.shape, self._nodes, refused, waiting, self.wait))
 

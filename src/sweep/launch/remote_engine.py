@@ -53,8 +53,9 @@ class _Remote:
 
 
 @dataclass(eq=False, slots=True)
-class _Hand:
-    """A worker as the engine knows it. It works from an order to run an engine to its end."""
+class _WorkerState:
+    """The trials, verdicts and load of a worker. It `works` from an order to run an engine to the
+    end of that run."""
 
     member: Member
     load: Load = field(default_factory=Load)
@@ -100,10 +101,10 @@ class _Run:
     on_eval: OnTrialEval
     on_end: OnTrialEnd
     on_snapshot: OnTrialSnapshot
-    hands: dict[Member, _Hand] = field(default_factory=dict)
+    workers: dict[Member, _WorkerState] = field(default_factory=dict)
     points: int | None = field(init=False)  # still to be given out
     to_wake: float = math.inf  # idle workers that may find a trial to train
-    dry: bool = False  # the study has no trial at present
+    dry: bool = False  # the study had no trial for a worker that asked, and nothing has changed since
     severed: str = ""
     severed_at: float = 0.0
 
@@ -112,20 +113,20 @@ class _Run:
 
     def loop(self) -> None:
         for member in self.engine.team.members:
-            self.hands[member] = _Hand(member)
+            self.workers[member] = _WorkerState(member)
         while True:
             self._wake()
-            if not self.to_wake and not any(hand.works for hand in self.hands.values()):
+            if not self.to_wake and not any(worker.works for worker in self.workers.values()):
                 break
             for event in self.engine.team.events(_TURN):
                 match event:
                     case Joined(member=member):
-                        self.hands.setdefault(member, _Hand(member))
+                        self.workers.setdefault(member, _WorkerState(member))
                         self.to_wake = max(self.to_wake, 1)
-                    case Heard(member=member, batch=batch) if member in self.hands:
-                        self._heard(self.hands[member], batch.messages)
-                    case Brought(member=member, message=message) if member in self.hands:
-                        self._saved(self.hands[member], message)
+                    case Heard(member=member, batch=batch) if member in self.workers:
+                        self._heard(self.workers[member], batch.messages)
+                    case Brought(member=member, message=message) if member in self.workers:
+                        self._saved(self.workers[member], message)
                     case Lost(member=member, why=why):
                         self._lost(member, why)
                     case Severed(why=why) if not self.severed:
@@ -143,100 +144,102 @@ class _Run:
 
     def _wake(self) -> None:
         """Let idle workers run an engine, as long as there may be trials for them."""
-        for hand in self.hands.values():
-            if self.to_wake and not hand.works and not hand.member.leaving:
+        for worker in self.workers.values():
+            if self.to_wake and not worker.works and not worker.member.leaving:
                 self.to_wake -= 1
-                hand.works, hand.load = True, Load()
-                self.engine.team.send(hand.member, Reply(order=RunEngine(self.engine.search.study)))
+                worker.works, worker.load = True, Load()
+                self.engine.team.send(worker.member, Reply(order=RunEngine(self.engine.search.study)))
 
-    def _heard(self, hand: _Hand, messages: tuple[Message, ...]) -> None:
+    def _heard(self, worker: _WorkerState, messages: tuple[Message, ...]) -> None:
         answer: Any = None
         for message in messages:
             match message:
                 case Stepped(key=key, step=step):
-                    self._stepped(hand, key, step)
+                    self._stepped(worker, key, step)
                 case Evaluated(key=key, point=point):
-                    trial = hand.trials[key]
+                    trial = worker.trials[key]
                     trial.evals.append(point)
                     answer = self.on_eval(trial.plan, point)
                     if self.dry:  # a paused trial may be promoted now
                         self._look_again()
                 case Saved():
-                    self._saved(hand, message)
+                    self._saved(worker, message)
                 case Asks():
-                    answer = self._next(hand)
+                    answer = self._next(worker)
                 case Ended(key=key, outcome=outcome):
-                    answer = self._ended(hand, key, outcome)
+                    answer = self._ended(worker, key, outcome)
                 case Files(key=key, data=data):
-                    self._end_with_files(hand, key, data)
+                    self._end_with_files(worker, key, data)
                 case Warned(text=text):
                     self.engine.say(text)
                 case Done(error=error, trace=trace):
-                    self._done(hand, error, trace)
+                    self._done(worker, error, trace)
                     return
-        more = not self._stops() and not self.dry and (not hand.load.refused or self._may_have(hand))
-        reply = Reply(answer, dict(hand.verdicts), more=more, leave=self._stops(), gather=gathering(len(self.hands)))
-        self.engine.team.send(hand.member, reply)
+        more = not self._stops() and not self.dry and (not worker.load.refused or self._may_have(worker))
+        reply = Reply(
+            answer, dict(worker.verdicts), more=more, leave=self._stops(), gather=gathering(len(self.workers))
+        )
+        self.engine.team.send(worker.member, reply)
 
-    def _stepped(self, hand: _Hand, key: Key, step: Any) -> None:
-        trial = hand.trials.get(key)
+    def _stepped(self, worker: _WorkerState, key: Key, step: Any) -> None:
+        trial = worker.trials.get(key)
         if trial is None:  # a step that came after the trial's end
             return
         trial.seconds = step.seconds
         if step.step:  # a step 0 only asks for a verdict
-            hand.load.stepped()
+            worker.load.stepped()
         if (verdict := self.on_step(trial.plan, step)) is not Verdict.CONTINUE:
-            hand.verdicts[key] = verdict
+            worker.verdicts[key] = verdict
 
-    def _saved(self, hand: _Hand, message: Saved) -> None:
-        if message.key in hand.trials:
-            self.on_snapshot(hand.trials[message.key].plan, Snapshot(message.data))
+    def _saved(self, worker: _WorkerState, message: Saved) -> None:
+        if message.key in worker.trials:
+            self.on_snapshot(worker.trials[message.key].plan, Snapshot(message.data))
 
-    def _next(self, hand: _Hand) -> TrialPlan | None:
+    def _next(self, worker: _WorkerState) -> TrialPlan | None:
         if self._stops():
             return None
-        plan = self.next_trial() if (allowed := self._may_have(hand)) else None
+        plan = self.next_trial() if (allowed := self._may_have(worker)) else None
         if plan is None:
             self.dry = self.dry or allowed
-            hand.load.refused = True
-            if self.dry or not hand.load.held:
+            worker.load.refused = True
+            if self.dry or not worker.load.held:
                 self.to_wake = 0  # until a trial ends
             return None
-        hand.load.given()
-        hand.trials[plan.key] = _Remote(plan)
+        worker.load.given()
+        worker.trials[plan.key] = _Remote(plan)
         if self.points is not None:
             self.points = max(self.points - 1, 0)
         self.to_wake = max(self.to_wake, 1)
-        return replace(plan, host=hand.member.facts.host, worker=hand.member.name)
+        return replace(plan, host=worker.member.facts.host, worker=worker.member.name)
 
-    def _may_have(self, hand: _Hand) -> bool:
-        loads = [each.load for each in self.hands.values() if each.works]
+    def _may_have(self, worker: _WorkerState) -> bool:
+        loads = [each.load for each in self.workers.values() if each.works]
         left = None if self.points is None else self.points + sum(load.held for load in loads)
-        coming = max(self.engine.team.expected - len(self.hands), 0)
-        return may_have(hand.load, loads, coming=coming, points=left, at_once=self.engine.search.at_once())
+        coming = max(self.engine.team.expected - len(self.workers), 0)
+        return may_have(worker.load, loads, coming=coming, points=left, at_once=self.engine.search.at_once())
 
-    def _ended(self, hand: _Hand, key: Key, outcome: Outcome) -> bool:
+    def _ended(self, worker: _WorkerState, key: Key, outcome: Outcome) -> bool:
         """End a trial, unless the files of its adapters are wanted first. Return whether they
         are."""
-        trial, search = hand.trials[key], self.engine.search
-        trial.outcome = self._placed(hand.member, outcome)
+        trial, search = worker.trials[key], self.engine.search
+        trial.outcome = self._placed(worker.member, outcome)
         wanted = isinstance(outcome, Completed) and search.best_dir(trial.plan) is not None
         if wanted and search.leads(trial.plan, trial.outcome):
             return True
-        self._end(hand, key, trial.outcome)
+        self._end(worker, key, trial.outcome)
         return False
 
-    def _end_with_files(self, hand: _Hand, key: Key, data: bytes) -> None:
-        trial = hand.trials[key]
+    def _end_with_files(self, worker: _WorkerState, key: Key, data: bytes) -> None:
+        trial = worker.trials[key]
         folder = self.engine.search.best_dir(trial.plan)
         assert folder is not None and trial.outcome is not None, "the files were asked for"
         unpack(data, folder.parent)
-        self._end(hand, key, trial.outcome)
+        self._end(worker, key, trial.outcome)
 
-    def _end(self, hand: _Hand, key: Key, outcome: Outcome) -> None:
-        trial = hand.trials.pop(key)
-        hand.verdicts.pop(key, None)
-        hand.load.ended()
+    def _end(self, worker: _WorkerState, key: Key, outcome: Outcome) -> None:
+        trial = worker.trials.pop(key)
+        worker.verdicts.pop(key, None)
+        worker.load.ended()
         if self.points is not None and not counts(outcome):
             self.points += 1  # it may go on
         self._look_again()
@@ -251,32 +254,32 @@ class _Run:
         cost = replace(outcome.cost, host=member.facts.host, worker=member.name)
         return replace(outcome, cost=cost)
 
-    def _done(self, hand: _Hand, error: BaseException | None, trace: str) -> None:
-        hand.works = False
+    def _done(self, worker: _WorkerState, error: BaseException | None, trace: str) -> None:
+        worker.works = False
         if error is not None:
-            raise_remote(error, trace, hand.member.facts.host)
-        if hand.member.leaving:
+            raise_remote(error, trace, worker.member.facts.host)
+        if worker.member.leaving:
             self._look_again()
-            self.hands.pop(hand.member)
-            self.engine.team.release(hand.member)
-            self.engine.say(f"the worker on {hand.member.facts.host} leaves; its trials go on elsewhere")
+            self.workers.pop(worker.member)
+            self.engine.team.release(worker.member)
+            self.engine.say(f"the worker on {worker.member.facts.host} leaves; its trials go on elsewhere")
 
     def _lost(self, member: Member, why: str) -> None:
-        hand = self.hands.pop(member, None)
-        if hand is None:
+        worker = self.workers.pop(member, None)
+        if worker is None:
             return
         self._look_again()
         self.engine.say(f"the worker on {member.facts.host} died: {why}")
-        message, together = f"its worker on {member.facts.host} died: {why}", len(hand.trials)
-        for key, trial in list(hand.trials.items()):
+        message, together = f"its worker on {member.facts.host} died: {why}", len(worker.trials)
+        for key, trial in list(worker.trials.items()):
             lost = replace(self._unfinished(member, trial, FailureReason.LOST, message), together=together)
-            self._end(hand, key, trial.outcome or lost)
+            self._end(worker, key, trial.outcome or lost)
 
     def _end_severed(self) -> None:
-        for hand in self.hands.values():
-            for key, trial in list(hand.trials.items()):
+        for worker in self.workers.values():
+            for key, trial in list(worker.trials.items()):
                 reason = FailureReason.INTERRUPTED
-                self._end(hand, key, trial.outcome or self._unfinished(hand.member, trial, reason, self.severed))
+                self._end(worker, key, trial.outcome or self._unfinished(worker.member, trial, reason, self.severed))
         raise Interrupted(f"{self.severed}. {KEPT}")
 
     def _unfinished(self, member: Member, trial: _Remote, reason: FailureReason, message: str) -> Failed:

@@ -21,18 +21,22 @@ class Member:
 
 @dataclass(frozen=True, slots=True)
 class Joined:
+    """A worker has come, and takes orders."""
+
     member: Member
 
 
 @dataclass(frozen=True, slots=True)
 class Heard:
+    """A worker has answered, with the messages that it had to send."""
+
     member: Member
     batch: Batch
 
 
 @dataclass(frozen=True, slots=True)
 class Brought:
-    """A snapshot whose bytes came after the batch that told of it."""
+    """A snapshot has come whose bytes were sent apart from the batch that names it."""
 
     member: Member
     message: Saved
@@ -40,13 +44,15 @@ class Brought:
 
 @dataclass(frozen=True, slots=True)
 class Lost:
+    """A worker is gone, with the trials that it held."""
+
     member: Member
     why: str
 
 
 @dataclass(frozen=True, slots=True)
 class Severed:
-    """No worker can be reached any more."""
+    """The connection to the cluster is lost: no worker can be reached any more."""
 
     why: str
 

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -68,7 +69,8 @@ class Snapshot:
 
 
 def read_header(path: Path) -> bytes:
-    """Return the start of a snapshot's file, up to the end of its header."""
+    """Return the start of a snapshot's file, up to the end of its header; all of a file that says
+    of its header that it is longer than the file."""
     with path.open("rb") as file:
         length = file.read(_LENGTH)
-        return length + file.read(int.from_bytes(length, "little"))
+        return length + file.read(min(int.from_bytes(length, "little"), os.fstat(file.fileno()).st_size))

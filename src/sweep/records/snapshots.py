@@ -15,6 +15,7 @@ from sweep.records.disk import sync_file, write_whole
 from sweep.records.snapshot import BrokenSnapshotError, Snapshot, read_header
 
 FOLDER = "snapshots"
+TRIAL = "trial-"  # the start of a trial's key
 RETRAIN = "retrain-"  # the start of a retraining's key
 _ENDING = ".safetensors"
 
@@ -31,7 +32,7 @@ _LEFT_FREE = 0.1
 
 
 def trial_key(number: int) -> str:
-    return f"trial-{number:04d}"
+    return f"{TRIAL}{number:04d}"
 
 
 def confirm_key(number: int, index: int) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 
 import optuna
 from optuna.pruners import BasePruner
+from optuna.trial import FrozenTrial
 
 from sweep.config.custom_code import is_own, load
 from sweep.config.schema import StudyConfig
@@ -19,6 +20,7 @@ from sweep.search.racing import RacingPruner
 from sweep.search.ranks import RankedPruner
 from sweep.search.samplers import wanted_trials
 from sweep.search.stopping_race import FINALISTS
+from sweep.search.view import StudyView
 
 _PRUNERS: Mapping[str, type[BasePruner]] = {
     "none": optuna.pruners.NopPruner, "median": optuna.pruners.MedianPruner, "racing": RacingPruner,
@@ -39,6 +41,25 @@ _DEFAULTS: Mapping[str, Mapping[str, Any]] = {
 # (`benchmarks/five_knobs.py`).
 _FEW = 10
 OF_TWO_OBJECTIVES = ("racing", "none")  # the pruners for studies of two objectives
+
+
+class _Hyperband(optuna.pruners.HyperbandPruner):
+    """Optuna's Hyperband on the trials that the given study shows. Optuna's own reads those of the
+    storage, retried and infeasible ones among them."""
+
+    def _create_bracket_study(self, study: optuna.Study, bracket_id: int) -> optuna.Study:
+        return _Bracket(study, lambda trial: self._get_bracket_id(study, trial) == bracket_id)
+
+
+class _Bracket(StudyView):
+    """The study `source` with the trials of one bracket."""
+
+    def __init__(self, source: optuna.Study, inside: Callable[[FrozenTrial], bool]) -> None:
+        super().__init__(source)
+        self._inside = inside
+
+    def shown(self, *, use_cache: bool) -> list[FrozenTrial]:
+        return [trial for trial in self.known(use_cache=use_cache) if self._inside(trial)]
 
 
 def pruner_class(name: str) -> Callable[..., BasePruner]:
@@ -64,6 +85,8 @@ def pruner(study: StudyConfig, trials: int | None = None) -> BasePruner:
     with experimental_allowed():
         if is_own(study.pruner):
             return GuardedPruner.made(study.pruner, options, study.seed)
+        if study.pruner == "hyperband":
+            return _Hyperband(**options)
         made = pruner_class(study.pruner)(**options)
         return RankedPruner(made) if study.second else made
 

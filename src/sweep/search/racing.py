@@ -72,9 +72,13 @@ class RacingPruner(PromotingPruner):
         for name, share in (("budget", budget), ("opening", opening)):
             if share is not None and not 0 < share <= 1:
                 raise ValueError(f"{name} is {share}, but must be above 0 and at most 1")
-        self.stopping = StoppingRace(min_resource, reduction_factor or 3, finalists or FINALISTS)
-        self.finalists = finalists or 1
-        self._reduction_factor = reduction_factor or 4
+        self.stopping = StoppingRace(
+            min_resource,
+            3 if reduction_factor is None else reduction_factor,
+            FINALISTS if finalists is None else finalists,
+        )
+        self.finalists = 1 if finalists is None else finalists
+        self._reduction_factor = 4 if reduction_factor is None else reduction_factor
         self._trials = trials
         self._budget = budget
         self._opening = opening

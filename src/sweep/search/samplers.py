@@ -60,7 +60,8 @@ class _Grid(optuna.samplers.GridSampler):
         self._place = place
 
     def before_trial(self, study: optuna.Study, trial: FrozenTrial) -> None:
-        if trial.system_attrs.get("fixed_params"):
+        known = trial.system_attrs
+        if known.get("fixed_params") or "grid_id" in known:  # a trial that is opened again has its point
             return
         left = sorted(self._get_unvisited_grid_ids(study)) or list(range(len(self._all_grids)))
         chosen = self._place if self._place in left else left[0]

@@ -94,8 +94,8 @@ def _best(trial: FrozenTrial, evals: Sequence[EvalPoint], study: StudyConfig) ->
     assert trial.values, "a completed trial has a score"
     score = trial.values[0]  # of the first of two objectives
     same = [point for point in evals if point.metrics.get(study.metric) == score]
-    if same:
-        return same[0]
+    if (best := study.objective.best(same, lambda point: point.metrics)) is not None:
+        return best
     return EvalPoint(1, 0, float(trial.user_attrs.get(_EPOCH, 0.0)), _scores(trial, study))
 
 

@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from sweep.config.budget import BudgetConfig
+from sweep.records.events import events_path
 from sweep.records.spent import Spent, limited, read_spent, write_spent
 from sweep.records.store import Store
 from sweep.records.trial import TrialPlan
@@ -55,16 +56,24 @@ class Budget:
 
     def count(self, plan: TrialPlan, seconds: float) -> None:
         """Count the time of a trial, which has trained for so many seconds since it first
-        started."""
+        started. One whose snapshot may be on its worker counts from what it says first."""
         before = self._known.get(plan.number)
         if before is None:  # only then: reading a snapshot's header takes longer than a step of a small head
-            before = 0.0 if plan.snapshot is None else plan.snapshot.seconds
+            before = self._seconds_before(plan, seconds)
         self._device_seconds += max(seconds - before, 0.0)
         self._known[plan.number] = max(seconds, before)  # less until the engine has taken up the snapshot
         if self._since is None:
             self._since = time.monotonic(), self._device_seconds
         if time.monotonic() - self._noted > _NOTED_EVERY:
             self.note()
+
+    def _seconds_before(self, plan: TrialPlan, seconds: float) -> float:
+        """Return for how many of the first `seconds` that it reports a trial had trained before it
+        was taken up."""
+        if plan.snapshot is not None:
+            return plan.snapshot.seconds
+        taken_up = events_path(self.store.trial_dir(plan.number)).exists()
+        return seconds if taken_up and plan.kept_on_worker else 0.0
 
     def ended(self, plan: TrialPlan, seconds: float) -> None:
         """Count the whole time of a trial that has ended or was put away."""

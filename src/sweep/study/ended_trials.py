@@ -70,11 +70,13 @@ class EndedTrials:
 
     def groups(self, records: Iterable[TrialRecord] | None = None) -> dict[Scalar, list[TrialRecord]]:
         """Return the completed trials among `records` (all by default), best first, by the value
-        of `compare_by`; without it all are under None."""
-        groups: dict[Scalar, list[TrialRecord]] = {}
+        of `compare_by`, the one with the best trial of all first; without it all are under None.
+        With two objectives the order of each value is that of its own trials: those of another one
+        say nothing about which of them are within reach of the best."""
+        best_first: dict[Scalar, list[TrialRecord]] = {}
         for record in ranked(self.records if records is None else records, self.objective):
-            groups.setdefault(self._value(record.params), []).append(record)
-        return groups
+            best_first.setdefault(self._value(record.params), []).append(record)
+        return {value: ranked(own, self.objective) for value, own in best_first.items()}
 
     def leads(self, trial: TrialPlan, outcome: Outcome) -> bool:
         """Return whether a trial with this outcome comes before all others, or before those of the

@@ -17,7 +17,7 @@ from sweep.search.samplers import PLACE, sampler
 from sweep.search.warm import WarmSampler, of_choice
 from sweep.study.points import begun_points, free_place
 from sweep.study.transactions import OrderedStudy, in_order
-from sweep.study.trial_groups import OwnSampler, value_of
+from sweep.study.trial_groups import SCORED_TO, OwnSampler, value_of
 
 
 def next_point(
@@ -36,7 +36,8 @@ def next_point(
         place = free_place(points)
     if key is None:
         made = _warm(sampler(config, space, place), earlier)
-        return place, OwnSampler(made, None, None) if any(map(is_paused, points)) else made
+        shown_otherwise = any(is_paused(point) or SCORED_TO in point.user_attrs for point in points)
+        return place, OwnSampler(made, None, None) if shown_otherwise else made
     before = [point for point in points if point.user_attrs.get(PLACE, -1) < place]
     own = sum(value_of(point, key) == value for point in before)
     made = _warm(sampler(config, space, place, own), earlier, {key: value})

@@ -110,9 +110,11 @@ def known_experiment(config: StudyConfig, store: Store) -> str:
         return ""
     try:
         storage = open_storage(config.storage or own_address(store))
-        study = optuna.load_study(study_name=config.study_name, storage=storage)
-        known = str(study.user_attrs.get(_EXPERIMENT, ""))
-        storage.engine.dispose()
+        try:
+            study = optuna.load_study(study_name=config.study_name, storage=storage)
+            return str(study.user_attrs.get(_EXPERIMENT, ""))
+        finally:
+            storage.remove_session()
+            storage.engine.dispose()
     except (KeyError, *STORAGE_ERRORS):
         return ""
-    return known

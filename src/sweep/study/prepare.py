@@ -138,7 +138,7 @@ def _settled(plan: Plan, facts: Facts) -> tuple[Plan, list[str]]:
         return plan, []
     bf16, why = facts.has_bf16, f"{facts.device_name} has it"
     store = Store(Path(plan.config.run_dir))
-    if (lock := store.lock()) is not None and store.trials():
+    if (lock := store.lock()) is not None and store.has_begun():
         began = lock.config.trainer.in_bf16
         why = why if began == bf16 else "the study in run_dir began with it"
         off = f"trainer.bf16 is auto: off, for the study in {store.root} began without it"

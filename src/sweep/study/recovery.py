@@ -17,16 +17,18 @@ from sweep.records.cost import Cost, unfinished_cost
 from sweep.records.device_time import DeviceTime
 from sweep.records.marks import UnfinishedState
 from sweep.records.snapshot import Snapshot
-from sweep.records.snapshots import Snapshots, trial_key
+from sweep.records.snapshots import TRIAL, Snapshots, trial_key
 from sweep.records.trial import EvalPoint, Failed, FailureReason, Outcome, Pruned, Step, TrialPlan, TrialRecord
 from sweep.search.promotion import is_paused
 from sweep.study.attributes import PROMOTIONS, recovered_outcome
+from sweep.study.does_not_fit import DoesNotFitError
 from sweep.study.feasibility import Feasibility
+from sweep.study.forecasts import Forecasts
 from sweep.study.optuna_study import OptunaStudy
 from sweep.study.paused_trials import PausedTrials
 from sweep.study.running import Stopped
 from sweep.study.session import Session
-from sweep.track.tracker import cut_trial
+from sweep.track.tracker import JobType, StoppedRun, cut_trial, go_on, trial_ending
 
 GIVEN_UP = "it was lost three times without getting further, and is not tried again"
 
@@ -42,6 +44,7 @@ class Recovery:
     def run(self) -> list[Stopped]:
         """Make the records, the storage, the snapshots and the dashboard agree. Return the trials
         that go on, by number; `paused` takes in those that the pruner has paused."""
+        self._drop_unknown()
         records = {record.number: record for record in self.session.ended.records}
         for ended in self.optuna_study.ended():
             if ended.number not in records:
@@ -58,6 +61,14 @@ class Recovery:
         for record in self.session.ended.records:
             self._leave(record)
         return waiting
+
+    def _drop_unknown(self) -> None:
+        """Delete the snapshots of trials that the storage does not know: it is another one than
+        that of their study, whose numbers are given again."""
+        known = {trial_key(number) for number in self.optuna_study.given}
+        for key in self.snapshots.keys():  # noqa: SIM118  # no mapping
+            if key.startswith(TRIAL) and key not in known:
+                self.snapshots.drop(key)
 
     def _waiting(self, left: Sequence[tuple[Trial, FrozenTrial]]) -> list[Stopped]:
         """Return those of the trials without a record that go on. The others are paused or lost.
@@ -105,7 +116,7 @@ class Recovery:
         store, number = self.session.store, stopped.number
         promotions = frozen.user_attrs.get(PROMOTIONS, 0)
         evals = tuple(event for event in store.events(number) if isinstance(event, EvalPoint))
-        plan = self.session.plan.trial(number, stopped.params)
+        plan = self._plan(number, stopped.params)
         if (cost := cost_at_pause(plan, self.snapshots.read(trial_key(number)), evals)) is None:
             return None
         record = unplanned(self.optuna_study, number, stopped.params, Pruned(evals, cost), stopped.started)
@@ -139,13 +150,23 @@ class Recovery:
         outcome = recovered_outcome(ended, events, study)
         record = unplanned(self.optuna_study, ended.number, ended.params, outcome, utc(ended.datetime_start))
         with suppress(UserError):  # values that break a rule together have no plan
-            record = planned(record, self.session.plan.trial(ended.number, ended.params), self.feasibility)
+            record = planned(record, self._plan(ended.number, ended.params), self.feasibility)
         self.session.ended.write_again(
             replace(record, finished=utc(ended.datetime_complete), tracker_run=store.run_address(ended.number))
         )
         self.session.view.say(
             f"trial {ended.number}: its record is made again, from Optuna's storage and the trial's events"
         )
+
+    def _plan(self, number: int, params: Mapping[str, Scalar]) -> TrialPlan:
+        """Return the plan of a trial that was trained, with its effective batch divided as memory
+        held it. Raises UserError where its values break a rule together."""
+        plan = self.session.plan.trial(number, params)
+        if plan.config.trainer.effective_batch_size is None:
+            return plan
+        with suppress(DoesNotFitError):  # by figures that were measured since it was trained
+            return Forecasts.recorded(self.session).fitted(plan)
+        return plan
 
     def _leave(self, record: TrialRecord) -> None:
         """Delete the snapshot of a trial that has ended, and end its run on the dashboard."""
@@ -164,7 +185,8 @@ def cost_at_pause(plan: TrialPlan, snapshot: Snapshot | None, evals: Sequence[Ev
     known = saved_cost(replace(plan, snapshot=snapshot))
     if known is not None and snapshot.step < evals[-1].step:
         return None
-    return replace(known or unfinished_cost(snapshot, DeviceTime(), 0.0), steps=evals[-1].step)
+    steps = evals[-1].step * (plan.config.dataset.folds or 1)
+    return replace(known or unfinished_cost(snapshot, DeviceTime(), 0.0), steps=steps)
 
 
 def unplanned(
@@ -172,6 +194,34 @@ def unplanned(
 ) -> TrialRecord:
     """Return the record of a trial without a plan, whose values may not compose."""
     return TrialRecord(number, dict(params), outcome, "", 0, started, now(), place=optuna_study.place(number))
+
+
+def untrainable(
+    session: Session, optuna_study: OptunaStudy, snapshots: Snapshots, stopped: Stopped, failed: Failed
+) -> TrialRecord:
+    """Return the record of a trial whose point cannot be trained, or not any more: with the
+    evaluations, the cost and the run of its training so far, where it goes on."""
+    store, number, promotions = session.store, stopped.number, stopped.trial.user_attrs.get(PROMOTIONS, 0)
+    if events := store.events(number):
+        evals = tuple(event for event in events if isinstance(event, EvalPoint))
+        cost = unfinished_cost(snapshots.read(trial_key(number)), DeviceTime(), 0.0)
+        steps = snapshots.step(trial_key(number)) * (session.plan.config.dataset.folds or 1)
+        failed = replace(failed, evals=evals, cost=replace(cost, steps=steps))
+    return replace(
+        unplanned(optuna_study, number, stopped.params, failed, stopped.started),
+        tracker_run=store.run_address(number), pauses=promotions, promotions=promotions,
+    )  # fmt: skip
+
+
+def end_run(session: Session, stopped: Stopped, record: TrialRecord, plan: TrialPlan | None) -> None:
+    """End the run of a trial that was stopped and does not go on, where it has one. It is opened
+    again by its `plan`, where it is not open."""
+    run = stopped.run
+    if run is None and plan is not None and record.tracker_run:
+        events = session.store.events(record.number)
+        run = go_on(session.tracker, plan, StoppedRun(JobType.TRIAL, record.tracker_run, events))
+    if run is not None:
+        run.finish(trial_ending(record, session.plan.config.study))
 
 
 def planned(record: TrialRecord, plan: TrialPlan, feasibility: Feasibility) -> TrialRecord:

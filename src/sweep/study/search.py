@@ -36,7 +36,7 @@ from sweep.study.limits import Limits
 from sweep.study.optuna_study import OptunaStudy
 from sweep.study.paused_trials import PausedTrials
 from sweep.study.planner import Planner, Untrainable
-from sweep.study.recovery import GIVEN_UP, Recovery, cost_at_pause, planned, unplanned
+from sweep.study.recovery import GIVEN_UP, Recovery, cost_at_pause, end_run, planned, untrainable
 from sweep.study.running import RunningTrial, Stopped
 from sweep.study.session import Session
 from sweep.study.shelved import Shelved
@@ -234,16 +234,15 @@ class _Loop:
         store.marks(number).begin()
 
     def _infeasible(self, stopped: Stopped, failed: Failed, plan: TrialPlan | None = None) -> None:
-        """Record a point that is not trained. The trial counts, as it says something about the
-        point."""
-        record = unplanned(self.optuna_study, stopped.number, stopped.params, failed, stopped.started)
+        """Record a point that is not trained, or not any further. The trial counts, as it says
+        something about the point."""
+        record = untrainable(self.session, self.optuna_study, self.snapshots, stopped, failed)
         if plan is not None:
             record = planned(record, plan, self.feasibility)
         self.session.ended.write(record)
-        self.optuna_study.tell(stopped.trial, failed, self.feasibility.constraints(record))
+        self.optuna_study.tell(stopped.trial, record.outcome, self.feasibility.constraints(record))
         self.snapshots.drop(trial_key(stopped.number))
-        if stopped.run is not None:
-            stopped.run.finish(trial_ending(record, self.session.plan.config.study))
+        end_run(self.session, stopped, record, plan)
         self.limits.failures.ended(stopped.number, failed)
         self.session.study_run.ended(record)
         self._count_stopped()

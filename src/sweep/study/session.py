@@ -9,7 +9,7 @@ from pathlib import Path
 
 from sweep.config.custom_code import is_own
 from sweep.config.folders import cache_dir, conf_dir
-from sweep.config.schema import Config
+from sweep.config.schema import Config, StudyConfig
 from sweep.config.secrets import scrub, shown
 from sweep.data.tokenise import TokenisedData
 from sweep.engine import memory
@@ -163,7 +163,7 @@ def check_place(plan: Plan, device_name: str | None = None) -> None:
 
 
 def _resumed_lock(store: Store, new: Lock) -> Lock | None:
-    """Return the lock of the study that this run resumes.
+    """Return the lock of the study that this run resumes: one with trials, ended or not.
 
     None if the run begins a study, or if the lock was damaged and Optuna's storage holds the same
     experiment. Raises UserError if the experiment differs.
@@ -172,10 +172,16 @@ def _resumed_lock(store: Store, new: Lock) -> Lock | None:
     if old is None and trials and known_experiment(new.config.study, store) != new.experiment:
         rule = f"{store.root} holds trials but no lock.json, and the storage does not hold this experiment"
         raise UserError.of("run_dir", f"{rule}; name a new run_dir")
-    if old is None or not trials:
+    if old is None or not (trials or _has_unfinished(store, old, new.config.study)):
         return None
     refuse_if_changed(old, new)
     return old
+
+
+def _has_unfinished(store: Store, lock: Lock, config: StudyConfig) -> bool:
+    """Return whether the storage holds the study of a lock, and a trial of it was begun: the study
+    was stopped before its first trial had ended."""
+    return store.has_begun() and known_experiment(config, store) == lock.experiment
 
 
 def _write_or_compare(store: Store, new: Lock, view: View) -> None:

@@ -71,8 +71,9 @@ def decision(trial: Trial, step: int, *, warm: bool, savable: bool = True) -> De
 
 
 class OwnSampler(ViewingSampler):
-    """A sampler that shows `inner` a paused trial as a pruned one: it has scores, and may never
-    complete. With a `key` it shows only the trials with one value of it."""
+    """A sampler that shows `inner` a paused trial as a pruned one, since it has scores and may
+    never complete, and no scores that are not valid any more. With a `key` it shows only the
+    trials with one value of it."""
 
     def __init__(self, inner: BaseSampler, key: str | None, value: Scalar) -> None:
         super().__init__(inner)

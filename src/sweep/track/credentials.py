@@ -103,7 +103,7 @@ def netrc_path(environment: Mapping[str, str] = os.environ) -> Path:
 def _netrc_key(path: Path, base_url: str) -> str | None:
     try:
         entries = netrc.netrc(path)
-    except (OSError, netrc.NetrcParseError):
+    except (OSError, netrc.NetrcParseError, UnicodeDecodeError):
         return None
     host = urlsplit(base_url).netloc
     hosts = (host,) if host and host not in _PUBLIC_HOSTS else _PUBLIC_HOSTS
