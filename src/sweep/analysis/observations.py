@@ -159,7 +159,8 @@ def movement(points: Sequence[Point], metric: str, *, maximize: bool, ended: boo
 
 def fit(points: Sequence[Point], *, comparable: bool = True) -> Fit:
     """Return whether the evaluation loss turned, and how its distance to the training loss moved.
-    The two are not `comparable` where the training loss weighs labels or rows, or smooths labels."""
+    The two are not `comparable` where the training loss weighs labels or rows, or smooths
+    labels."""
     series = [Scored(point.eval.index, loss) for point in points if finite(loss := point.metric("eval/loss"))]
     if len(series) < 2:
         return Fit()
