@@ -12,6 +12,7 @@ from sweep.analysis.calibration import calibrated
 from sweep.analysis.facts import Facts, read
 from sweep.analysis.predictions import Prediction
 from sweep.analysis.summary import study_summary
+from sweep.config.schema import PromptConfig
 from sweep.records.calibration import Bin, Calibration, Reliability
 from sweep.records.store import Store
 
@@ -49,6 +50,15 @@ def test_a_long_curve_is_thinned_and_keeps_its_ends(make: Callable[..., Store]) 
     assert found is not None and len(found.curve) == 200
     assert found.curve[0] == (pytest.approx(1 / 999), 1.0)
     assert found.curve[-1] == (1.0, pytest.approx(499 / 999))
+
+
+def test_the_winner_s_own_prompt_counts(make: Callable[..., Store]) -> None:
+    """Prompts can be searched."""
+    known = facts(make, [(0.9, True)])
+    assert known.final is not None and known.config.prompt is None
+    prompted = known.final.config.model_copy(update={"prompt": PromptConfig(template="{text}")})
+    found = [calibrated(one) for one in (known, replace(known, final=replace(known.final, config=prompted)))]
+    assert [one is not None and one.words for one in found] == [False, True]
 
 
 def test_a_winner_without_calibration_has_none(store: Store) -> None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from report.conftest import BATCH, LR, completed, cost, final, part, six_trials, trial, words
+from report.conftest import BATCH, LR, completed, cost, final, folded, part, six_trials, trial, words
 from sweep.analysis.facts import Facts, read
 from sweep.analysis.outlook import outlook
 from sweep.analysis.study import analyse
@@ -134,6 +134,21 @@ def test_the_most_that_paused_trials_would_have_cost_follows_from_the_budget_of_
     assert found.stopped.paused_rows == pytest.approx(8 * 8 * 160)
     spent = outlook(with_study(facts, pruner_options={"budget": 0.1}))
     assert spent is not None and spent.stopped is not None and spent.stopped.paused_rows == 0
+
+
+def test_paused_trials_would_have_trained_all_folds(make: Callable[..., Store]) -> None:
+    """As above, with three folds: 1,560 of 5,400 steps were trained."""
+    ended = tuple(
+        replace(one, total_steps=180, outcome=replace(one.outcome, cost=cost(108.0, 540))) for one in trials(2)
+    )
+    store = make(ended)
+    for number in range(2, 10):
+        store.write_pause(replace(trial(number, {LR: 1e-3}, Pruned((), cost(12.0, 60))), pauses=1))
+    facts = folded(with_study(read(store), n_trials=10, pruner="racing", stop=StopConfig(patience=1)), 3)
+    found = outlook(facts)
+    assert found is not None and found.stopped is not None
+    assert found.stopped.paused_seconds == pytest.approx(0.2 * (1620 - 1560))
+    assert found.stopped.paused_rows == pytest.approx(8 * 60)
 
 
 def longer(found: tuple[TrialRecord, ...]) -> list[TrialRecord]:

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from support.trials import ROWS, make_plan
-from sweep.engine.folded_trial import together
+from sweep.engine.folded_trial import FoldedTrial, together
 from sweep.engine.folds import Folded
 from sweep.engine.out_of_fold import decoded, encoded
 from sweep.engine.snapshot import decode, encode
@@ -49,7 +49,8 @@ class Scripted:
             score = self.scores[plan.fold - 1]
             score += self.gains[index - 1]
             scores = encoded(np.full((1, 2), 10 * plan.fold + index))
-            point = EvalPoint(index, 5 * index, float(index), {"eval/accuracy": score, "eval/loss": 1.0}, scores=scores)
+            metrics, measured = {"eval/accuracy": score, "eval/loss": 1.0}, {"cost/seconds": float(index)}
+            point = EvalPoint(index, 5 * index, float(index), metrics, measured, scores)
             step, cost = 5 * index - 1, Cost(samples=40 * index, seconds=1.0)
             if begun < 5 * index:
                 verdict = on_step(plan, Step(step, 10, float(index), seconds=1.0))
@@ -200,6 +201,42 @@ def test_measured_values_of_folds_are_added_up_or_the_largest() -> None:
         [{"cost/seconds": 1.0, "predict/latency_ms": 3.0}, {"cost/seconds": 2.0, "predict/latency_ms": 2.0}]
     )
     assert found == {"cost/seconds": 3.0, "predict/latency_ms": 3.0}
+
+
+@pytest.mark.parametrize("asked", [2, 3])
+def test_values_that_were_measured_before_a_stop_count_after_it(asked: int) -> None:
+    """The first fold, or the first two, were evaluated before the stop."""
+    heard = 0
+
+    def judge(_: Step | EvalPoint) -> Verdict:
+        nonlocal heard
+        heard += 1
+        return Verdict.INTERRUPT if heard >= asked else Verdict.CONTINUE
+
+    _, before, snapshots = run(Scripted(1, [0.5, 0.6, 0.7]), judge=judge)
+    _, after, _ = run(Scripted(1, [0.5, 0.6, 0.7]), snapshot=snapshots[-1])
+    assert before == [] and [point.measured["cost/seconds"] for point in after] == [3.0, 6.0]
+
+
+@pytest.mark.parametrize("last", [True, False])
+def test_a_fold_that_ends_by_itself_does_not_keep_the_others_from_being_put_away(last: bool) -> None:
+    """The verdict finds the first fold after its last step, or ahead of it: then the fold went on
+    since it could not be saved."""
+    plan = make_plan(Path("nowhere"), study={"pruner": "racing"})
+    trial = FoldedTrial.of(
+        plan, 2, ROWS, report_step=lambda _: Verdict.PUT_AWAY, report_eval=lambda _: Verdict.CONTINUE
+    )
+    first, second = trial.members
+    first.pulled = second.pulled = True
+    total, point = plan.total_steps, EvalPoint(1, plan.total_steps, 2.0, {"eval/accuracy": 0.5, "eval/loss": 1.0})
+    assert trial.on_step(first, Step(total if last else total - 1, total, 2.0)) is Verdict.PUT_AWAY
+    trial.on_end(first, Completed(point, (point,), Cost(seconds=1.0)))
+    trial.on_snapshot(second, encode({"engine": "trainer"}, 1))
+    trial.on_end(second, Failed(FailureReason.INTERRUPTED, "put away", (), Cost(seconds=1.0)))
+    assert trial.over is last and trial.waiting == ([] if last else [second])
+    if last:
+        found = trial.outcome()
+        assert isinstance(found, Failed) and found.reason is FailureReason.INTERRUPTED
 
 
 def test_a_limit_of_seconds_is_one_of_all_folds_together():

@@ -24,6 +24,8 @@ from sweep.records.final import Confirmation, Repeat
 from sweep.records.memory import MemoryFacts, write_memory
 from sweep.records.trial import EvalPoint, Failed, FailureReason, Outcome, TrialPlan
 from sweep.study.search import search
+from sweep.track.study_run import StudyRun
+from sweep.track.tracker import JobType
 
 SEARCH = ("study.n_trials=3", "study.pruner=none")
 
@@ -211,6 +213,21 @@ def test_repeats_leave_the_models_of_the_search_alone(tmp_path: Path) -> None:
     engine = ToyEngine()
     run(tmp_path, "study.confirm_seeds=2", engine=engine)
     assert {plan.config.trainer.save_best for plan in engine.trained if plan.config.trainer.seed} == {False}
+
+
+@pytest.mark.parametrize(("folds", "rows"), [(None, {552}), (3, {2 * 691})])
+def test_the_rows_of_a_repeat_are_those_of_all_folds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folds: int | None, rows: set[int]
+) -> None:
+    seen, usual = set[int | None](), StudyRun.begin
+
+    def begin(self: StudyRun, plan: TrialPlan, job_type: JobType = JobType.TRIAL, *, rows: int | None = None) -> None:
+        seen.update({rows} if job_type is JobType.CONFIRM else set())
+        usual(self, plan, job_type, rows=rows)
+
+    monkeypatch.setattr(StudyRun, "begin", begin)
+    run(tmp_path, "study.confirm_seeds=2", *([] if folds is None else [f"dataset.folds={folds}"]))
+    assert seen == rows
 
 
 def test_a_seed_is_fresh_even_where_seeds_are_searched(tmp_path: Path) -> None:

@@ -281,6 +281,12 @@ def words(store: Store) -> str:
     return document(analyse(read(store)), frozenset())
 
 
+def folded(facts: Facts, folds: int) -> Facts:
+    """Return the facts of a study with so many folds."""
+    dataset = facts.config.dataset.model_copy(update={"folds": folds})
+    return replace(facts, lock=replace(facts.lock, config=facts.config.model_copy(update={"dataset": dataset})))
+
+
 def part(name: str, facts: Facts, drawn: Set[str] = frozenset()) -> str:
     """One section of the report."""
     return render(f"study/{name}.md.j2", study=analyse(facts), drawn=drawn, undrawn="", written=None)

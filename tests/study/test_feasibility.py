@@ -139,6 +139,15 @@ def test_a_pruned_trial_does_not_say_that_it_keeps_the_limit_of_a_growing_cost(t
     assert judge.constraints(record) == {"cost.flops": 1.0, "cost.peak_host_bytes": -0.5}
 
 
+@pytest.mark.parametrize(("folds", "steps"), [(None, 25), (3, 75)])
+def test_a_time_out_is_the_worse_the_fewer_steps_of_all_folds_were_taken(
+    tmp_path: Path, folds: int | None, steps: int
+) -> None:
+    judge = feasibility.Feasibility({}, plan(tmp_path).splits.labels, folds)
+    late = Failed(FailureReason.TIMED_OUT, "out of time", (), Cost(steps=steps))
+    assert judge.constraints(TrialRecord(0, {}, late, "", 100, "", "")) == {"timed_out": 3.0}
+
+
 def test_a_cost_that_is_not_known_is_not_measured(tmp_path: Path) -> None:
     """That of a trial that was lost has its seconds alone."""
     config = plan(tmp_path).config

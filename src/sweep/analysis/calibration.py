@@ -51,7 +51,7 @@ def calibrated(facts: Facts) -> Calibrated | None:
         return None
     rows = [(row.confidence, row.right) for row in facts.predictions if math.isfinite(row.confidence)]
     levels = tuple(_abstention(rows, level) for level in LEVELS) if rows else ()
-    folded, words = facts.config.dataset.folds is not None, facts.config.prompt is not None
+    folded, words = facts.config.dataset.folds is not None, final.config.prompt is not None
     every = folded and bool(final.out_of_fold)
     return Calibrated(final.calibration, final.refit is not None, folded, every, levels, _curve(rows), words)
 

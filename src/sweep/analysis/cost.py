@@ -45,7 +45,8 @@ class TrialCost:
 
 @dataclass(frozen=True, slots=True)
 class Pruning:
-    """The trials that the pruner stopped: `steps` of the `planned` ones were made."""
+    """The trials that the pruner stopped: `steps` of the `planned` ones were made, of all folds
+    together."""
 
     trials: int
     steps: int
@@ -171,8 +172,9 @@ def _pruning(facts: Facts) -> Pruning | None:
     pruned = [trial for trial in facts.trials if isinstance(trial.outcome, Pruned)]
     if not pruned:
         return None
-    steps = sum(trial.outcome.cost.steps for trial in pruned)
-    return Pruning(len(pruned), steps, sum(trial.total_steps for trial in pruned))
+    folds = facts.config.dataset.folds
+    steps = sum(trial.steps_taken(folds) for trial in pruned)
+    return Pruning(len(pruned), steps, sum(trial.planned_steps(folds) for trial in pruned))
 
 
 def _elapsed(facts: Facts) -> float | None:

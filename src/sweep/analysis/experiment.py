@@ -10,7 +10,7 @@ from sweep.analysis.data import Data, data
 from sweep.analysis.facts import Facts
 from sweep.config.batch import EFFECTIVE, SPLIT
 from sweep.config.loss import LossConfig
-from sweep.config.schema import ModelConfig, Scalar
+from sweep.config.schema import ModelConfig, Scalar, TrainerConfig
 from sweep.config.secrets import scrubbed
 
 Weights = Literal["pretrained", "random", "shrunk"]
@@ -22,10 +22,12 @@ _OPTIMIZER = (
 _TRAINER = (
     "effective_batch_size", "per_device_train_batch_size", "gradient_accumulation_steps", "num_train_epochs",
     "max_grad_norm", "eval_strategy", "eval_steps", "early_stopping_patience", "bf16", "fp16", "gradient_checkpointing",
-    "train_sampling_strategy", "class_weights", "focal_gamma", "logit_adjustment_tau", "calibration",
+    "train_sampling_strategy", "class_weights", "focal_gamma", "logit_adjustment_tau", "label_smoothing_factor",
+    "calibration",
 )  # fmt: skip
 
-_LOSS = LossConfig.model_fields  # at their defaults they say nothing
+# At their defaults they say nothing.
+_LOSS = {name: TrainerConfig.model_fields[name] for name in (*LossConfig.model_fields, "label_smoothing_factor")}
 
 
 @dataclass(frozen=True, slots=True)

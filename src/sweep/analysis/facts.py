@@ -9,9 +9,8 @@ from functools import lru_cache
 
 from sweep.analysis.guessing import ResampledTest, coded, recorded, resample_test
 from sweep.analysis.predictions import Prediction, read_predictions
-from sweep.config.loss import LossConfig
 from sweep.config.metrics import proportion
-from sweep.config.schema import Config, Scalar, StudyConfig, Task
+from sweep.config.schema import Config, Scalar, StudyConfig, Task, TrainerConfig
 from sweep.records.cost import Cost, total
 from sweep.records.final import Confirmation, FinalRecord
 from sweep.records.lock import Lock
@@ -141,9 +140,9 @@ class Facts:
 
     def plain_loss(self, params: Mapping[str, Scalar]) -> bool:
         """Return whether a trial at `params` trained with a loss that weighs all rows and labels
-        alike, so that it compares with `eval/loss`."""
-        trainer, plain = self.config.trainer, LossConfig()
-        keys = ("class_weights", "focal_gamma", "logit_adjustment_tau")
+        alike and does not smooth them, so that it compares with `eval/loss`."""
+        trainer, plain = self.config.trainer, TrainerConfig()
+        keys = ("class_weights", "focal_gamma", "logit_adjustment_tau", "label_smoothing_factor")
         return all(params.get(f"trainer.{key}", getattr(trainer, key)) == getattr(plain, key) for key in keys)
 
     def mark(self, trial: TrialRecord) -> str:

@@ -118,10 +118,10 @@ class Agreement:
     retrained_evaluations: int
 
 
-def ending(trial: TrialRecord, points: Sequence[Point]) -> Ending:
-    """Return how the trial ended."""
+def ending(trial: TrialRecord, points: Sequence[Point], *, folds: int | None = None) -> Ending:
+    """Return how the trial ended; with `folds` the steps are those of the first one."""
     at = points[-1].eval.index if points else None
-    steps = max(trial.outcome.cost.steps, points[-1].eval.step if points else 0)
+    steps = max(trial.steps_taken(folds) // (folds or 1), points[-1].eval.step if points else 0)
     match trial.outcome:
         case Completed(stopped_early=early):
             return Ending("stopped_early" if early else "completed", at, steps, trial.total_steps)
@@ -159,7 +159,8 @@ def movement(points: Sequence[Point], metric: str, *, maximize: bool, ended: boo
 
 def fit(points: Sequence[Point], *, comparable: bool = True) -> Fit:
     """Return whether the evaluation loss turned, and how its distance to the training loss moved.
-    The two are not `comparable` where the training loss weighs labels or rows."""
+    The two are not `comparable` where the training loss weighs labels or rows, or smooths
+    labels."""
     series = [Scored(point.eval.index, loss) for point in points if finite(loss := point.metric("eval/loss"))]
     if len(series) < 2:
         return Fit()

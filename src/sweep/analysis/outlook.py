@@ -141,10 +141,11 @@ def _stopped(facts: Facts, states: tuple[stopping.Outlook, ...], left: int) -> S
 def _steps_left(facts: Facts, begun: Sequence[TrialRecord], spent: Cost) -> float:
     """Return the most steps that the paused trials would have trained: racing trains a part of the
     steps of all trials, and another pruner may train all of them."""
-    waiting = sum(trial.total_steps - trial.outcome.cost.steps for trial in facts.paused_records)
+    folds = facts.config.dataset.folds
+    waiting = sum(trial.planned_steps(folds) - trial.steps_taken(folds) for trial in facts.paused_records)
     if facts.study.pruner != "racing":
         return waiting
-    allowed = racing_budget(facts.study) * sum(trial.total_steps for trial in begun) - spent.steps
+    allowed = racing_budget(facts.study) * sum(trial.planned_steps(folds) for trial in begun) - spent.steps
     return max(min(waiting, allowed), 0.0)
 
 

@@ -243,7 +243,7 @@ def _trial(facts: Facts, trial: TrialRecord) -> Trial:
         params=trial.params,
         used=trial.used,
         evaluations=evaluations(facts, points),
-        ending=ending(trial, points),
+        ending=ending(trial, points, folds=facts.config.dataset.folds),
         movement=movement(points, facts.metric, maximize=facts.maximize, ended=ended),
         fit=fit(points, comparable=facts.plain_loss(trial.params)),
         tracker_run=facts.run_address(trial.tracker_run),

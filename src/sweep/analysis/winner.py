@@ -41,7 +41,7 @@ class Retraining:
     evaluations that share the best score, where there are several. `packed_trial` says that the
     trial was trained in a pack and this one alone, and `as_packed` that it dropped the values that
     the trial had dropped there. `plain_loss`: its training loss weighs all rows and labels
-    alike."""
+    alike, and does not smooth them."""
 
     params: Mapping[str, Scalar]
     used: Mapping[str, Scalar]

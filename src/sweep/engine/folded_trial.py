@@ -38,6 +38,7 @@ class Member:
     """The training of one fold.
 
     `pulled`: an engine has it. `step` counts in steps of the first fold, which has the fewest.
+    `asked`: it was told to make way before its last step, and has not ended since.
     """
 
     plan: TrialPlan
@@ -50,6 +51,7 @@ class Member:
     fresh: bool = False  # its snapshot is newer than that of the trial
     pulled: bool = False
     ended: bool = False
+    asked: bool = False
 
     @property
     def fold(self) -> int:
@@ -144,7 +146,7 @@ class FoldedTrial:
             self._report_logged()
         verdict = self._report({}, min(one.step for one in self.members), min(one.epoch for one in self.members))
         beyond = excess(self.plan.limits, times(math.fsum(one.seconds for one in self.members)))
-        return Verdict.INFEASIBLE if beyond and verdict is Verdict.CONTINUE else verdict
+        return self._told(member, Verdict.INFEASIBLE if beyond and verdict is Verdict.CONTINUE else verdict)
 
     def on_eval(self, member: Member, point: EvalPoint) -> Verdict:
         """Take in an evaluation of a member, and report the means that are complete by it. Return
@@ -159,13 +161,14 @@ class FoldedTrial:
         if self.mean.ended:
             return Verdict.PRUNE
         if self.stop in _STOPS:
-            return self.stop
+            return self._told(member, self.stop)
         behind = any(len(one.evals) < len(member.evals) for one in self.waiting)
-        return Verdict.PUT_AWAY if behind and self.takes_turns else Verdict.CONTINUE
+        return self._told(member, Verdict.PUT_AWAY if behind and self.takes_turns else Verdict.CONTINUE)
 
     def on_end(self, member: Member, outcome: Outcome) -> None:
         """Take in the end of a member. One that made way waits to go on."""
         member.pulled, member.cost, member.seconds = False, outcome.cost, outcome.cost.seconds
+        asked, member.asked = member.asked, False
         match outcome:
             case Failed(reason=FailureReason.INTERRUPTED):
                 pass
@@ -174,7 +177,7 @@ class FoldedTrial:
                 self.mean.fail(reason, f"fold {member.fold}: {message}")
             case _:
                 member.ended, member.snapshot, member.fresh = True, None, False
-                if self.stop is Verdict.PUT_AWAY:  # it could not be saved: all folds train to their ends
+                if asked and self.stop is Verdict.PUT_AWAY:  # it could not be saved: all folds train to their ends
                     self.stop = Verdict.CONTINUE
 
     def on_snapshot(self, member: Member, snapshot: Snapshot) -> None:
@@ -200,6 +203,13 @@ class FoldedTrial:
             self.mean.fail(FailureReason.INTERRUPTED, f"after step {min(member.step for member in self.members)}")
         found = self.mean.outcome(cost)
         return replace(found, out_of_fold=self.out_of_fold) if isinstance(found, Completed) else found
+
+    def _told(self, member: Member, verdict: Verdict) -> Verdict:
+        """Return the verdict for a member, and note that it is to make way. After its last step it
+        has no way to make."""
+        if verdict is Verdict.PUT_AWAY and member.step < self.plan.total_steps:
+            member.asked = True
+        return verdict
 
     def _next_mean(self) -> EvalPoint | None:
         """Return the mean of the next evaluation that all folds have reached; None where some fold
@@ -331,7 +341,9 @@ def _member_state(member: Member) -> dict[str, Any]:
         "step": member.step,
         "epoch": member.epoch,
         "seconds": member.seconds,
-        "evals": [(point.index, point.step, point.epoch, dict(point.metrics)) for point in member.evals],
+        "evals": [
+            (point.index, point.step, point.epoch, dict(point.metrics), dict(point.measured)) for point in member.evals
+        ],
         "scores": [_stored(point.scores) for point in member.evals],
         "cost": {**asdict(member.cost), "devices": [asdict(one) for one in member.cost.devices]},
     }
@@ -343,7 +355,7 @@ def _load_member(member: Member, saved: Mapping[str, Any]) -> None:
     member.ended, member.step, member.epoch = saved["ended"], saved["step"], saved["epoch"]
     member.seconds = saved["seconds"]
     scores = saved.get("scores") or [None] * len(saved["evals"])  # older snapshots have none
-    points = [EvalPoint(*point) for point in saved["evals"]]
+    points = [EvalPoint(*point) for point in saved["evals"]]  # those of older snapshots have no measured values
     member.evals = [replace(point, scores=_read(data)) for point, data in zip(points, scores, strict=True)]
     times = tuple(DeviceTime(**one) for one in saved["cost"]["devices"])
     member.cost = Cost(**{**saved["cost"], "devices": times})

@@ -50,10 +50,18 @@ class Watch:
 
     def resumed(self, plan: TrialPlan) -> TrialPlan:
         """Return the plan of the training that begins now, or goes on from its snapshot."""
-        plan, splits = self.progress.begin(plan), self.session.plan.splits
-        rows = len(splits.merged.train) if self.job_type is JobType.REFIT else len(splits.train)
-        self.session.study_run.begin(plan, self.job_type, rows=rows)
+        plan = self.progress.begin(plan)
+        self.session.study_run.begin(plan, self.job_type, rows=self._rows)
         return plan
+
+    @property
+    def _rows(self) -> int:
+        """Return the number of rows in an epoch. With folds a fresh seed trains all of them, and a
+        retraining the first one."""
+        splits = self.session.plan.splits
+        if self.job_type is JobType.CONFIRM:
+            return splits.trained_rows
+        return len(splits.merged.train) if self.job_type is JobType.REFIT else len(splits.train)
 
     def kept_step(self) -> int:
         """Return after how many steps the training can go on; 0 for none."""

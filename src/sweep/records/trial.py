@@ -244,6 +244,16 @@ class TrialRecord:
         best evaluation, or of the whole trial for a measured value."""
         return outcome_value(self.outcome, objective)
 
+    def planned_steps(self, folds: int | None) -> int:
+        """Return the optimizer steps of the whole training as `Cost.steps` counts them: those of
+        all `folds` together. `total_steps` are those of the first one, which has the fewest."""
+        return self.total_steps * (folds or 1)
+
+    def steps_taken(self, folds: int | None) -> int:
+        """Return how many of its `planned_steps` the trial took."""
+        taken = self.outcome.cost.steps
+        return min(taken, self.planned_steps(folds)) if folds else taken
+
     @property
     def state(self) -> str:
         """Return completed, pruned, or the reason of a failure."""

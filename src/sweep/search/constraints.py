@@ -44,7 +44,7 @@ def constrain(storage: BaseStorage, trial_id: int, values: Mapping[str, float]) 
 
 def failure_constraints(outcome: Outcome, total_steps: int) -> dict[str, float]:
     """Return the constraints that an outcome breaks, by name. A failure without a measured excess
-    has its reason as the name.
+    has its reason as the name. `total_steps` are those of all folds.
 
     A trial that was stopped by its time-out would have taken total / done times as long. A trial
     that diverged breaks its constraint the more, the earlier it did. The others break it by 1.

@@ -36,16 +36,17 @@ from sweep.study.forecast import Peak
 
 @dataclass(slots=True)
 class Feasibility:
-    """Judges trials by the `limits` of a study, whose data has these `labels`."""
+    """Judges trials by the `limits` of a study, whose data has these `labels` and `folds`."""
 
     limits: Mapping[str, float]
     labels: LabelSpace
+    folds: int | None = None
     _counted: dict[str, Parameters] = field(default_factory=dict)
 
     @classmethod
     def of(cls, plan: Plan) -> Feasibility:
         """Return the judge of the trials of a plan's study."""
-        return cls(plan.config.study.limits, plan.splits.labels)
+        return cls(plan.config.study.limits, plan.splits.labels, plan.config.dataset.folds)
 
     def before(self, plan: TrialPlan) -> Failed | None:
         """Return the outcome of a trial that is beyond a limit before it trains; None for one that
@@ -93,7 +94,7 @@ class Feasibility:
 
         A pruned trial that kept the limit of a cost so far might have broken it by its end.
         """
-        broken = failure_constraints(record.outcome, record.total_steps)
+        broken = failure_constraints(record.outcome, record.planned_steps(self.folds))
         known = constraints(self.limits, record.measured)
         if isinstance(record.outcome, Pruned):
             known = {name: value for name, value in known.items() if value > 0 or name not in GROWING}

@@ -38,7 +38,8 @@ class PausedTrials:
         it is promoted."""
         self.session.store.write_pause(record)
         self._paused[stopped.number] = stopped
-        share = min(record.outcome.cost.steps / max(record.total_steps, 1), 1.0)
+        planned = record.planned_steps(self.session.plan.config.dataset.folds)
+        share = min(record.outcome.cost.steps / max(planned, 1), 1.0)
         self.session.view.put_aside(trial_title(record.number), share)
 
     def add(self, stopped: Stopped, record: TrialRecord) -> None:

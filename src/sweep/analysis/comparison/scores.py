@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -10,6 +10,7 @@ from sweep.analysis.comparison.columns import Better, Column, known
 from sweep.analysis.comparison.comparison import Comparison
 from sweep.analysis.guessing import MAJORITY
 from sweep.config.metrics import BY_TASK, known_direction, metric_names
+from sweep.config.schema import Config
 
 _SHOWN = {
     "single_label": ("f1_micro", "f1_macro", "accuracy"),
@@ -54,9 +55,9 @@ class FreshSeeds:
 def overview(comparison: Comparison) -> Overview:
     """Return train, validation and test scores of all methods."""
     found, baselines = comparison.methods, _baselines(comparison)
-    columns = [
-        Column("train/loss", [one.final.cost.train_loss for one in found], "lower", beside=[None] * len(baselines))
-    ]
+    minimised = [one.final.cost.train_loss for one in found]
+    alike: Better = "lower" if _alike([_training_loss(one.config) for one in found]) else ""
+    columns = [Column("train/loss", minimised, alike, beside=[None] * len(baselines))]
     for split in ("eval", "test"):
         for name in _names(comparison):
             key = f"{split}/{name}"
@@ -93,8 +94,22 @@ def _names(comparison: Comparison) -> tuple[str, ...]:
     return tuple(dict.fromkeys(["loss", *_SHOWN[comparison.task], *comparison.metrics, *extra]))
 
 
+def _training_loss(config: Config) -> tuple[object, ...]:
+    """Return what decides the loss that a method was trained with."""
+    trainer = config.trainer
+    own = tuple(getattr(trainer, name) for name in ("class_weights", "focal_gamma", "logit_adjustment_tau"))
+    return (config.prompt, trainer.label_smoothing_factor, *own)
+
+
+def _alike(values: Sequence[object]) -> bool:
+    return all(value == values[0] for value in values)
+
+
 def _better(comparison: Comparison, name: str) -> Better:
-    """Return the direction of a metric; of the user's own only the objective's is known."""
+    """Return the direction of a metric; of the user's own only the objective's is known. Losses of
+    label words compare with those of the same prompt alone."""
+    if name == "loss" and not _alike([one.config.prompt for one in comparison.methods]):
+        return ""
     objective, datasets = comparison.objective, [one.lock.config.dataset for one in comparison.methods]
     if objective.metric != f"eval/{name}" and any(known_direction(one, name) is None for one in datasets):
         return ""
