@@ -24,11 +24,11 @@ def study(**values: object) -> StudyConfig:
     return StudyConfig.model_validate({"study_name": "toy", **values})
 
 
-@pytest.mark.parametrize(("values", "groups", "later"), [
-    ({}, 1, 1), ({"refit": True}, 1, 2), ({"confirm_seeds": 3, "confirm_top": 2}, 1, 7), ({"refit": True}, 3, 6),
+@pytest.mark.parametrize(("values", "groups", "refits", "later"), [
+    ({}, 1, False, 1), ({}, 1, True, 2), ({"confirm_seeds": 3, "confirm_top": 2}, 1, False, 7), ({}, 3, True, 6),
 ])  # fmt: skip
-def test_the_trainings_after_the_search_count(clock, values, groups, later):
-    left = TimeLeft(study(**values), groups)
+def test_the_trainings_after_the_search_count(clock, values, groups, refits, later):
+    left = TimeLeft(study(**values), groups, refits=refits)
     train(left, "trial 0", 10)
     train(left, "trial 1", 10)
     clock[0] += 40  # 2 s a step, 20 s a trial
@@ -37,7 +37,7 @@ def test_the_trainings_after_the_search_count(clock, values, groups, later):
 
 
 def test_after_the_search_only_what_follows_counts(clock):
-    left = TimeLeft(study(refit=True))
+    left = TimeLeft(study(), refits=True)
     train(left, "trial 0", 0)
     clock[0] += 20
     left.step("trial 0", 10)

@@ -242,8 +242,7 @@ def _points(evals: tuple[EvalPoint, ...], training: tuple[Step, ...]) -> tuple[P
 
 def _begun_trials(store: Store, ended: Mapping[int, object]) -> tuple[int, ...]:
     """Return the trials without a record; one that was put away early has no events yet."""
-    numbers = (int(path.name) for path in store.root.glob("trials/[0-9]*") if path.is_dir())
-    return tuple(sorted(number for number in numbers if number not in ended))
+    return tuple(sorted(store.trial_dirs().keys() - ended.keys()))
 
 
 def read_resampled_test(task: Task, final: FinalRecord, predictions: tuple[Prediction, ...]) -> ResampledTest:

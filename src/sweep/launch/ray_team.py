@@ -248,7 +248,9 @@ class RayTeam:
             cause = error.cause if isinstance(error.cause, BaseException) else error
             if placement.member is not None:
                 raise_remote(cause, str(error), placement.host)
-            self._refuse(placement, Refusal(placement.host, why_not_greeted(placement.actor, self.spec.own_code, cause)))
+            self._refuse(
+                placement, Refusal(placement.host, why_not_greeted(placement.actor, self.spec.own_code, cause))
+            )
         except RayError as error:
             self._lose(placement, why_it_died(error))
 

@@ -21,6 +21,7 @@ from sweep.data.file_formats import DELIMITERS, KNOWN, kind_of, reason_unread
 from sweep.data.json_rows import Row
 from sweep.data.raw import listed
 from sweep.data.stream import RowWindow, Stream, TextFormat, Window, open_stream
+from sweep.data.text_encoding import MARK, undecodable
 from sweep.errors import Fault, UserError, closest, first_line, shortened
 
 TEXT = "text"  # the column of the lines of standard input

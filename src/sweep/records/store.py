@@ -254,8 +254,14 @@ class Store:
 
     def trials(self) -> list[TrialRecord]:
         """Return the records of all trials that have ended, by number."""
-        found = (read_record(_TRIAL, path) for path in self.root.glob("trials/*/record.json"))
+        found = (read_record(_TRIAL, folder / "record.json") for folder in self.trial_dirs().values())
         return _by_number(found)
+
+    def trial_dirs(self) -> dict[int, Path]:
+        """Return the folders of all trials, ended or not, by number. A folder of another name, such
+        as a user's copy of one, is no trial's."""
+        folders = (path for path in self.root.glob("trials/*") if path.name.isdecimal() and path.is_dir())
+        return {int(path.name): path for path in folders}
 
     def write_pause(self, record: TrialRecord) -> None:
         """Write the record that a paused trial gets unless it is promoted, and delete its
@@ -274,9 +280,8 @@ class Store:
 
     def paused_trials(self) -> list[TrialRecord]:
         """Return the records that the paused trials get unless they are promoted, by number."""
-        folders = (path.parent for path in self.root.glob("trials/*/paused.json"))
-        found = (self.pause(int(folder.name)) for folder in folders if not (folder / "record.json").exists())
-        return _by_number(found)
+        dirs = self.trial_dirs()
+        return _by_number(self.pause(number) for number in dirs if not (dirs[number] / "record.json").exists())
 
     def _pause_path(self, number: int) -> Path:
         return self.trial_dir(number) / "paused.json"

@@ -109,7 +109,7 @@ def opened(plan: Plan, launcher: Launcher | None = None) -> Iterator[Session]:
         part = trained_part(plan.corners, plan.space, plan.splits.state.scored)
         view = View(
             plan.config.study, memory=where.memory_in_use, device=device, groups=groups, part=part,
-            on_workers=not where.inline,
+            refits=plan.config.refits, on_workers=not where.inline,
         )  # fmt: skip
         where.tell_by(view.say, lambda: stop.raised)
         clear_old(cache_dir())

@@ -30,11 +30,13 @@ class Training:
 class TimeLeft:
     """Counts what this process trains from its first training on. `groups` is the number of
     values that `study.compare_by` compares, 1 without it. `part` is the share of all trials'
-    training that a pruner which pauses them allows at most, 1 where none is paused."""
+    training that a pruner which pauses them allows at most, 1 where none is paused. `refits` says
+    that a retraining is followed by one on all rows."""
 
     study: StudyConfig
     groups: int = 1
     part: float = 1.0
+    refits: bool = False
     began: float | None = None
     search_took: float = 0.0  # seconds until its last trial ended
     done_before: int = 0  # trials that had ended when the first training began
@@ -106,7 +108,7 @@ class TimeLeft:
         """Return the seconds of the trainings after the search."""
         study = self.study
         seeds = study.confirm_top * study.confirm_seeds if study.confirm_seeds > 1 else 0
-        to_do = self.groups * (seeds + 1 + study.refit) - self.later - self._shares(search=False)
+        to_do = self.groups * (seeds + 1 + self.refits) - self.later - self._shares(search=False)
         each = self._elapsed() / self.steps * self.longest if self.steps else 0.0
         return max(to_do, 0.0) * each
 

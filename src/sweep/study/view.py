@@ -46,6 +46,7 @@ class View:
     device: str = "cpu"  # the name of the trials' device
     groups: int = 1  # values that are compared (study.compare_by)
     part: float = 1.0  # of all trials' training, where the pruner pauses trials
+    refits: bool = False  # each retraining is followed by one on all rows
     on_workers: bool = False  # trials are trained there
     _bar: Progress = field(init=False)
     _live: Live | None = field(init=False, default=None)
@@ -59,7 +60,7 @@ class View:
     _heading: str = field(init=False, default="")
 
     def __post_init__(self) -> None:
-        self._left = TimeLeft(self.study, self.groups, self.part)
+        self._left = TimeLeft(self.study, self.groups, self.part, self.refits)
         self._bar = Progress(
             TextColumn("{task.description}"), BarColumn(30), TextColumn("step {task.completed:.0f}/{task.total:.0f}"),
             TextColumn("epoch {task.fields[epoch]:.1f}"), TimeRemainingColumn(), console=self.console,

@@ -13,11 +13,11 @@ from sweep.analysis.comparison.scores import overview
 
 def with_first(comparison: Comparison, **sections: Any) -> Comparison:
     """Return the comparison with other sections in the config of the first method's winner."""
-    first, *others = comparison.contestants
+    first, *others = comparison.methods
     final = replace(
         first.final, config=first.final.config.model_validate({**first.final.config.model_dump(), **sections})
     )
-    return replace(comparison, contestants=(replace(first, final=final), *others))
+    return replace(comparison, methods=(replace(first, final=final), *others))
 
 
 @pytest.mark.parametrize(
