@@ -258,8 +258,8 @@ class Store:
         return _by_number(found)
 
     def trial_dirs(self) -> dict[int, Path]:
-        """Return the folders of all trials, ended or not, by number. A folder of another name, such
-        as a user's copy of one, is no trial's."""
+        """Return the folders of all trials, ended or not, by number. A folder of another name, as
+        that of a user's copy, is no trial's."""
         folders = (path for path in self.root.glob("trials/*") if path.name.isdecimal() and path.is_dir())
         return {int(path.name): path for path in folders}
 
