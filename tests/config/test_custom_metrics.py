@@ -144,7 +144,7 @@ def test_a_metric_that_changes_the_working_directory_does_not_move_the_study(tmp
     (tmp_path / "away").mkdir()
     go = f"os.chdir({str(tmp_path / 'away')!r})"
     (tmp_path / "mymetrics.py").write_text(f"import os\n{go}\ndef zero(labels, chances):\n    {go}\n    return 0\n")
-    assert own_values(["mymetrics.zero"], *rows()) == {"zero": 0.0}
+    assert own_values(["mymetrics.zero"], *rows()).values == {"zero": 0.0}
     assert Path.cwd() == tmp_path
 
 

@@ -392,5 +392,5 @@ def test_not_a_saved_model(tmp_path: Path) -> None:
 def test_a_head_of_another_model_is_refused(configure: Configure, labels: LabelSpace, tmp_path: Path) -> None:
     trained(tmp_path, configure("gpt2", "head"), labels, BaseModelCache("cpu"))
     save_file({"other": torch.zeros(1)}, tmp_path / "head.safetensors")
-    with pytest.raises(KeyError, match="other"):
+    with pytest.raises(UserError, match="does not train the same weights: .*other"):
         load(tmp_path)
