@@ -370,8 +370,8 @@ def test_no_message_holds_a_password(address: str, password: str) -> None:
 def test_no_file_of_a_run_directory_and_no_line_holds_a_password(
     tmp_path: Path, postgres: Server, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """All that a study writes, its tracker's files among them, after a run and after another one
-    that fails."""
+    """All that a study writes, its tracker's files among them, after a run with PGPASSWORD and
+    after two that are refused: of another experiment, and with the password in its address."""
     password = "hunter2hunter2"
     postgres.sql(f"CREATE ROLE keeper SUPERUSER LOGIN PASSWORD '{password}'")
     postgres.guard("keeper")
@@ -382,9 +382,12 @@ def test_no_file_of_a_run_directory_and_no_line_holds_a_password(
         "dataset.max_train_samples=24", "dataset.max_eval_samples=16", "dataset.max_test_samples=16",
         "study.n_trials=2", "trainer.num_train_epochs=1",
     )  # fmt: skip
-    address = postgres.address(name, user=f"keeper:{password}")
-    assert program(monkeypatch, *options, f"study.storage={address}") == 0
-    assert program(monkeypatch, *options, f"study.storage={address}", "dataset.max_train_samples=16") == 2
+    monkeypatch.setenv("PGPASSWORD", password)
+    storage = f"study.storage={postgres.address(name, user='keeper')}"
+    assert program(monkeypatch, *options, storage) == 0
+    assert program(monkeypatch, *options, storage, "dataset.max_train_samples=16") == 2
+    held = postgres.address(name, user=f"keeper:{password}")
+    assert program(monkeypatch, *options, f"study.storage={held}") == 2
     files = [path for path in tmp_path.rglob("*") if path.is_file()]
     assert len(files) > 50
     assert [path for path in files if password.encode() in path.read_bytes()] == []
