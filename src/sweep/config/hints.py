@@ -152,12 +152,10 @@ def _as_whole(path: str, found: ErrorDetails) -> str:
 def _in_brackets(path: str, found: ErrorDetails) -> str:
     """Return what to type where a list was expected and one of its elements was given; empty for
     any other fault."""
-    value = found["input"]
-    parent, _, name = path.rpartition(".")
-    owner = section(parent)
-    if not isinstance(value, str | int) or owner is None:
+    value, field = found["input"], field_of(path)
+    if not isinstance(value, str | int) or field is None:
         return ""
-    annotation: Any = fields_of(owner)[name].annotation
+    annotation: Any = field.annotation
     try:
         TypeAdapter(annotation).validate_json(json.dumps([value]))
     except ValidationError:

@@ -76,8 +76,8 @@ def blamed(folders: Sequence[Path], said: str) -> str:
         if str(path.resolve()) in said or f"'{name}'" in said or f"In {name}:" in said:
             return str(path)
     for path in files:
-        trouble = _trouble(path)
-        if trouble and said.startswith(trouble):
+        trouble = _loaded(path)
+        if isinstance(trouble, str) and trouble and said.startswith(trouble):
             return str(path)
         if header and header[1] in path.read_text(encoding="utf-8", errors="replace"):
             return str(path)
@@ -103,21 +103,12 @@ def misplaced(folders: Sequence[Path], group: str, option: str) -> str:
     return ""
 
 
-def _trouble(path: Path) -> str:
-    """Return the first line of the error of loading a file, or an empty text."""
-    try:
-        OmegaConf.load(path)
-    except (OmegaConfBaseException, *UNREADABLE) as error:
-        return first_line(error)
-    return ""
-
-
-def _loaded(path: Path) -> DictConfig | ListConfig | None:
-    """Return what a file holds; None where it cannot be loaded."""
+def _loaded(path: Path) -> DictConfig | ListConfig | str:
+    """Return what a file holds, or the first line of the error of loading it."""
     try:
         return OmegaConf.load(path)
-    except (OmegaConfBaseException, *UNREADABLE):
-        return None
+    except (OmegaConfBaseException, *UNREADABLE) as error:
+        return first_line(error)
 
 
 def _is_a_config(path: Path) -> bool:

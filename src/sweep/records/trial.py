@@ -245,9 +245,9 @@ class TrialRecord:
         return outcome_value(self.outcome, objective)
 
     def planned_steps(self, folds: int | None) -> int:
-        """Return the optimizer steps of the whole training as `Cost.steps` counts them: those of
-        all `folds` together. `total_steps` are those of the first one, which has the fewest."""
-        return self.total_steps * (folds or 1)
+        """Return the optimizer steps of the whole training as `Cost.steps` counts them.
+        `total_steps` are those of the first fold, which has the fewest."""
+        return steps_of_folds(self.total_steps, folds)
 
     def steps_taken(self, folds: int | None) -> int:
         """Return how many of its `planned_steps` the trial took."""
@@ -258,6 +258,12 @@ class TrialRecord:
     def state(self) -> str:
         """Return completed, pruned, or the reason of a failure."""
         return str(self.outcome.reason) if isinstance(self.outcome, Failed) else self.outcome.kind
+
+
+def steps_of_folds(steps: int, folds: int | None) -> int:
+    """Return the optimizer steps of a training in which each of the `folds` takes so many, as
+    `Cost.steps` counts them: those of all folds together."""
+    return steps * (folds or 1)
 
 
 def best_metrics(record: TrialRecord) -> Metrics:

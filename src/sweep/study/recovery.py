@@ -18,7 +18,17 @@ from sweep.records.device_time import DeviceTime
 from sweep.records.marks import UnfinishedState
 from sweep.records.snapshot import Snapshot
 from sweep.records.snapshots import TRIAL, Snapshots, trial_key
-from sweep.records.trial import EvalPoint, Failed, FailureReason, Outcome, Pruned, Step, TrialPlan, TrialRecord
+from sweep.records.trial import (
+    EvalPoint,
+    Failed,
+    FailureReason,
+    Outcome,
+    Pruned,
+    Step,
+    TrialPlan,
+    TrialRecord,
+    steps_of_folds,
+)
 from sweep.search.promotion import is_paused
 from sweep.study.attributes import PROMOTIONS, recovered_outcome
 from sweep.study.does_not_fit import DoesNotFitError
@@ -185,7 +195,7 @@ def cost_at_pause(plan: TrialPlan, snapshot: Snapshot | None, evals: Sequence[Ev
     known = saved_cost(replace(plan, snapshot=snapshot))
     if known is not None and snapshot.step < evals[-1].step:
         return None
-    steps = evals[-1].step * (plan.config.dataset.folds or 1)
+    steps = steps_of_folds(evals[-1].step, plan.config.dataset.folds)
     return replace(known or unfinished_cost(snapshot, DeviceTime(), 0.0), steps=steps)
 
 
@@ -204,9 +214,9 @@ def untrainable(
     store, number, promotions = session.store, stopped.number, stopped.trial.user_attrs.get(PROMOTIONS, 0)
     if events := store.events(number):
         evals = tuple(event for event in events if isinstance(event, EvalPoint))
-        cost = unfinished_cost(snapshots.read(trial_key(number)), DeviceTime(), 0.0)
-        steps = snapshots.step(trial_key(number)) * (session.plan.config.dataset.folds or 1)
-        failed = replace(failed, evals=evals, cost=replace(cost, steps=steps))
+        saved = snapshots.read(trial_key(number))
+        steps = steps_of_folds(saved.step if saved else 0, session.plan.config.dataset.folds)
+        failed = replace(failed, evals=evals, cost=replace(unfinished_cost(saved, DeviceTime(), 0.0), steps=steps))
     return replace(
         unplanned(optuna_study, number, stopped.params, failed, stopped.started),
         tracker_run=store.run_address(number), pauses=promotions, promotions=promotions,
