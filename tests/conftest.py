@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import sqlite3
+import sys
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -59,6 +60,18 @@ def own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, vega: Path) -> 
     for made in cache.glob("vega-*.js"):
         if not (vega / made.name).exists():
             (vega / made.name).hardlink_to(made)
+
+
+@pytest.fixture(autouse=True)
+def artifacts_removed() -> Iterator[None]:
+    """Remove the temporary folders of artifacts at the end of the test that made them. The client of
+    W&B keeps the last hundred artifacts of a process, and leaves the folders of earlier ones to the
+    garbage collector, which warns of it in the middle of any later test."""
+    yield
+    module = sys.modules.get("wandb.sdk.artifacts.artifact_instance_cache")
+    for artifact in module.artifact_instance_cache_by_client_id.values() if module else ():
+        if artifact._tmp_dir is not None:
+            artifact._tmp_dir.cleanup()
 
 
 @pytest.fixture(scope="session", autouse=True)
