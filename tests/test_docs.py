@@ -56,6 +56,7 @@ def test_every_decision_is_dated_whole_and_in_the_contents() -> None:
     dates = [re.findall(r"^(\d{4}-\d\d-\d\d) · \w", part, re.MULTILINE) for part in parts]
     assert all(len(found) == 1 for found in dates) and dates == sorted(dates)
     for part in parts:
-        title = part.splitlines()[0]
+        title, after, *_ = part.splitlines()
+        assert not after and part.endswith("\n"), f"an empty line after {title}, and before the next entry"
         assert re.findall(r"- \*\*(\w+)\.\*\*", part) == ["Decision", "Reason", "Rejected", "Consequences"], title
         assert f"[{title}]" in re.sub(r"\n\s+", " ", contents), title
