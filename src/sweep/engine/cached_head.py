@@ -232,7 +232,7 @@ def train(
             head.classifier,
             arguments,
             split.lengths,
-            state.schedule_steps,
+            state.steps.schedule,
             factors=features.settings.adapter.learning_rate_factors(),
         )
         with _few_threads(steps):
