@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from transformers import AttentionInterface, AttentionMaskInterface
 
-from sweep.engine.packed.batch import ByHead, Group, PackIndex
+from sweep.engine.packed.pack_index import ByHead, Group, PackIndex
 from sweep.model.features import NotPackable
 
 NAME = "sweep_packed"

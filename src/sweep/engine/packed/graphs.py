@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 
 from sweep.engine.packed.adapters import StackedWeights
-from sweep.engine.packed.batch import PackedBatch, PackIndex
+from sweep.engine.packed.batch import PackedBatch
+from sweep.engine.packed.pack_index import PackIndex
 from sweep.engine.packed.static_batch import Shape, StaticPackedBatch
 from sweep.errors import first_line
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
 from sweep.engine.packed.attention import PackContext
-from sweep.engine.packed.batch import PackIndex
+from sweep.engine.packed.pack_index import PackIndex
 
 Chosen = Callable[[PackIndex], Tensor]
 

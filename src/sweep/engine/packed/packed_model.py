@@ -16,9 +16,10 @@ from transformers import PreTrainedModel
 from sweep.engine.packed import activations, attention, dropout, narrow
 from sweep.engine.packed.adapters import Adapter, MultiAdapterLinear, StackedWeights, WeightGrad, adapters_of
 from sweep.engine.packed.agreement import fitting, tolerance
-from sweep.engine.packed.batch import PackedBatch, PackIndex, Row, counted_positions
+from sweep.engine.packed.batch import PackedBatch, Row
 from sweep.engine.packed.graphs import Forward, Gradients, Graphs, Signature
 from sweep.engine.packed.noise import Noise
+from sweep.engine.packed.pack_index import PackIndex, counted_positions
 from sweep.model import pooling
 from sweep.model.account import unwrapped
 from sweep.model.architecture import body
