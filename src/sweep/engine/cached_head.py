@@ -26,7 +26,7 @@ from sweep.data.collate import label_tensor
 from sweep.data.tokenise import name_of
 from sweep.engine import memory
 from sweep.engine.arguments import autocast
-from sweep.engine.best import Best
+from sweep.engine.best_weights import Best
 from sweep.engine.evaluation import UNHEARD, Collator, Predictions, judged
 from sweep.engine.loss import mean_loss, wide
 from sweep.engine.optimizer_steps import OptimizerSteps

@@ -21,7 +21,7 @@ from sweep.data.tokenise import TokenisedData
 from sweep.engine import cached_head, memory, reporting_trainer
 from sweep.engine.arguments import autocast, training_arguments
 from sweep.engine.before_start import cost_of_snapshot, failed_before_start
-from sweep.engine.best import Best
+from sweep.engine.best_weights import Best
 from sweep.engine.callback import TrialCallback
 from sweep.engine.clock import Clock, place_of
 from sweep.engine.evaluation import UNHEARD, Collator, Predictions, predict

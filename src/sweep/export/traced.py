@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from sweep.model.account import unwrapped, without_words
-from sweep.model.words import WordScorer
+from sweep.model.label_words import WordScorer
 
 
 def traceable(model: nn.Module, names: tuple[str, ...]) -> nn.Module:

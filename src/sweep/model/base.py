@@ -25,7 +25,7 @@ from sweep.errors import UserError, raise_if_out_of_memory
 from sweep.model.architecture import body, check_head, fit, head_modules, label_names, language_head, read_config
 from sweep.model.blueprint import draw
 from sweep.model.checkpoint import KEY, Checkpoint
-from sweep.model.facts import said
+from sweep.model.config_json import said
 from sweep.model.head import seeded
 from sweep.model.pooling import install
 from sweep.model.quiet import quiet

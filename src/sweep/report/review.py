@@ -21,10 +21,10 @@ from sweep.track.mode import each, find_mode
 from sweep.track.patience import Stop
 from sweep.track.review.content import Review, SearchedKey, Written
 from sweep.track.review.process import written
-from sweep.track.searched import config_path, score_of, sweep_config
 from sweep.track.several import SeveralTrackers
 from sweep.track.tracker import SECOND_VALUE, Tracker
 from sweep.track.wandb_names import model_aliases, model_name, place_at, registry_path
+from sweep.track.wandb_search_space import config_path, score_of, sweep_config
 
 if TYPE_CHECKING:
     from sweep.track.wandb_server import WandbServer

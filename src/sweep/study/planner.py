@@ -12,7 +12,7 @@ from sweep.records.cost import Cost
 from sweep.records.trial import Failed, FailureReason, TrialPlan
 from sweep.study.does_not_fit import DoesNotFitError
 from sweep.study.feasibility import Feasibility
-from sweep.study.forecasts import Forecasts
+from sweep.study.memory_prediction import Forecasts
 
 
 @dataclass(frozen=True, slots=True)

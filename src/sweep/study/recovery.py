@@ -33,7 +33,7 @@ from sweep.search.promotion import is_paused
 from sweep.study.attributes import PROMOTIONS, recovered_outcome
 from sweep.study.does_not_fit import DoesNotFitError
 from sweep.study.feasibility import Feasibility
-from sweep.study.forecasts import Forecasts
+from sweep.study.memory_prediction import Forecasts
 from sweep.study.optuna_study import OptunaStudy
 from sweep.study.paused_trials import PausedTrials
 from sweep.study.running import Stopped

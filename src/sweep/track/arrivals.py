@@ -21,8 +21,8 @@ from sweep.records.events import read_rows
 from sweep.records.store import Store, refit_dir
 from sweep.records.trial import EvalPoint, Step, TrialRecord
 from sweep.track.addresses import WANDB, own_address
+from sweep.track.mock_received import ReceivedRun, Row, received_runs, unknown_operations
 from sweep.track.mock_settings import FOLDER
-from sweep.track.received import ReceivedRun, Row, received_runs, unknown_operations
 from sweep.track.tracker import SECONDS, STEP, Ending, JobType
 
 _NAMED_ROWS = 5

@@ -13,9 +13,9 @@ import wandb
 
 from sweep.track.credentials import Account, Answer, probe
 from sweep.track.patience import LONGER, Patience
-from sweep.track.service import ServiceProcess
 from sweep.track.tracker import Say
 from sweep.track.wandb_run import WandbRun, error_text
+from sweep.track.wandb_service import ServiceProcess
 
 Prepare = Callable[[wandb.Settings], None]
 

@@ -27,14 +27,14 @@ from sweep.track.dashboard_ids import DashboardIds
 from sweep.track.null import NullRun
 from sweep.track.open_runs import OpenRuns
 from sweep.track.patience import STOPPED, Patience
-from sweep.track.searched import sweep_config
-from sweep.track.service import abandon
 from sweep.track.tracker import PUT_AWAY, STEP, CutRun, JobType, Run, Say, StoppedRun, log_events
 from sweep.track.wandb_lineage import Lineage
 from sweep.track.wandb_names import id_at, name_of, new_id, offline_id, run_name, study_run_name
 from sweep.track.wandb_overview import describe, facts_of, measure_machine, save_metadata
 from sweep.track.wandb_run import WandbRun, clean
+from sweep.track.wandb_search_space import sweep_config
 from sweep.track.wandb_server import Started, WandbServer
+from sweep.track.wandb_service import abandon
 from sweep.track.wandb_sweep import StudySweep
 
 # Seconds between two transmissions of rows; the client's default of 15 is longer than a short

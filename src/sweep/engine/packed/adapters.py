@@ -24,8 +24,8 @@ from transformers.pytorch_utils import Conv1D
 
 from sweep.engine.packed import products
 from sweep.engine.packed.attention import PackContext, compute_type
-from sweep.engine.packed.narrow import Narrowed
 from sweep.engine.packed.pack_index import PackIndex
+from sweep.engine.packed.pooled_tokens import Narrowed
 from sweep.engine.packed.rates import Rates
 from sweep.model.features import NotPackable
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from sweep.engine.packed import activations, attention, dropout, narrow
+from sweep.engine.packed import activations, attention, dropout, pooled_tokens
 from sweep.engine.packed.adapters import Adapter, MultiAdapterLinear, StackedWeights, WeightGrad, adapters_of
 from sweep.engine.packed.agreement import fitting, tolerance
 from sweep.engine.packed.batch import PackedBatch, Row
@@ -279,12 +279,12 @@ class PackedModel:
     def _find_pool(self, trial: TrialAdapters, rows: Sequence[Row], expected: Tensor) -> Pool:
         batch = self._evaluation_batch(trial, rows)
         with torch.no_grad():
-            with narrow.behind_attention(self._trunk, self._context) as linears:
+            with pooled_tokens.behind_attention(self._trunk, self._context) as linears:
                 states = self._states(batch)
             logits = [self._logits(pool, trial, states) for pool in self._pools]
         pool = self._pools[fitting(self._name, logits, expected, self._tolerance(expected))]
         if (reads := pool.reads) is not None:
-            narrow.replace(self._trunk, linears, self._context, lambda pack_index: reads(pack_index, self._pad))
+            pooled_tokens.replace(self._trunk, linears, self._context, lambda pack_index: reads(pack_index, self._pad))
         return pool
 
     def _try_training(self, pool: Pool, trial: TrialAdapters, rows: Sequence[Row]) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from sweep.config.settings import TrainSettings
-from sweep.engine.best import Best
+from sweep.engine.best_weights import Best
 from sweep.engine.clock import SharedClock
 from sweep.engine.evaluation import judged
 from sweep.engine.limit_watch import LimitWatch

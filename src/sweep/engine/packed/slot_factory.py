@@ -17,7 +17,7 @@ from sweep.config.settings import TrainSettings
 from sweep.data.collate import collator
 from sweep.data.tokenise import TokenisedData, name_of
 from sweep.engine.arguments import autocast, training_arguments
-from sweep.engine.best import Best
+from sweep.engine.best_weights import Best
 from sweep.engine.clock import SharedClock, place_of
 from sweep.engine.first_weights import set_first_weights
 from sweep.engine.limit_watch import LimitWatch

@@ -30,7 +30,7 @@ _AT_ONCE = (Asks, Evaluated, Ended, Files, Called, Done)  # the coordinator hear
 
 
 @dataclass(slots=True)
-class Port:
+class Mailbox:
     """One thread works and speaks (`tell`, `ask`), another carries its messages (`exchange`).
 
     Steps are gathered for `seconds`: those with metrics are all kept, of the others only the

@@ -2,7 +2,7 @@
 
 A trial whose memory is far below what there is needs no measurement: a bound by the numbers of its
 model's config says so. Where some trial of a study may come near, small trainings are measured
-once, before the first trial (`sweep.study.footprints`).
+once, before the first trial (`sweep.study.measured_memory`).
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ from sweep.records.final import Parameters
 from sweep.records.memory import Footprint, MemoryFacts, read_memory, write_memory
 from sweep.records.trial import TrialPlan
 from sweep.study.does_not_fit import does_not_fit
-from sweep.study.footprints import look, measure
-from sweep.study.forecast import GAPS, Forecast, Peak
+from sweep.study.measured_memory import look, measure
+from sweep.study.memory_forecast import GAPS, Forecast, Peak
 from sweep.study.session import Session
 
 _GAPS_OF_PACK = 2.8  # the same of a pack in files of earlier versions, whose rows were measured too small

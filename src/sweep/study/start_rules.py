@@ -9,25 +9,25 @@ from sweep.study.limits import Limits
 from sweep.study.optuna_study import OptunaStudy
 from sweep.study.running import RunningTrial
 from sweep.study.session import Session
-from sweep.study.shelved import Shelved
 from sweep.study.stop_rule import StopRule
+from sweep.study.unfinished_trials import UnfinishedTrials
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class StartRules:
     """Answers for a search. `running` are the trials that run."""
 
     session: Session
     optuna_study: OptunaStudy
     running: Mapping[int, RunningTrial]
-    shelved: Shelved
+    unfinished: UnfinishedTrials
     limits: Limits
     stop_rule: StopRule
 
     @property
     def begun(self) -> int:
         """Return the number of trials that have ended, run, wait or are paused."""
-        return self.optuna_study.counted + len(self.running) + len(self.shelved)
+        return self.optuna_study.counted + len(self.running) + len(self.unfinished)
 
     @property
     def trials(self) -> bool:
@@ -54,7 +54,7 @@ class Wanted:
     def within_limits(self) -> bool:
         """Return whether a trial may begin or go on. After `study.timeout` those that have begun
         go on one after the other, until one has completed."""
-        begun = len(self.shelved) > 0
+        begun = len(self.unfinished) > 0
         in_time = self.limits.in_time or (begun and self._lacks_winner)
         return in_time and self.limits.allow(begun=begun) and self._goes_on
 
@@ -66,13 +66,13 @@ class Wanted:
     def last(self) -> int | None:
         """Return the trial that completes although the time of the budget is used up, since no
         other one has; None where there is none."""
-        lacking = len(self.shelved) > 0 and self._lacks_winner and self._goes_on and self.limits.only_time_is_up
+        lacking = len(self.unfinished) > 0 and self._lacks_winner and self._goes_on and self.limits.only_time_is_up
         return self.optuna_study.most_promising() if lacking else None
 
     @property
     def _goes_on(self) -> bool:
         """Return whether the study lacks trials, and neither the user nor `study.stop` ends it."""
-        return not self.session.stop.raised and self.trials and (bool(self.shelved.waiting) or not self.stopped)
+        return not self.session.stop.raised and self.trials and (bool(self.unfinished.waiting) or not self.stopped)
 
     @property
     def _lacks_winner(self) -> bool:

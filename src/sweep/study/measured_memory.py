@@ -21,7 +21,7 @@ from sweep.plan.memory_needs import built_by, kind
 from sweep.records.final import Parameters
 from sweep.records.memory import Footprint, MemoryFacts
 from sweep.records.trial import Completed, Outcome, TrialPlan, Verdict
-from sweep.study.forecast import GAPS
+from sweep.study.memory_forecast import GAPS
 
 _Run = tuple[memory.PeakMemory, str] | None  # what a small training took, and its engine
 

@@ -30,9 +30,9 @@ from sweep.records.memory import Footprint, MemoryFacts, read_memory, write_memo
 from sweep.records.trial import Completed, Failed, FailureReason, TrialPlan
 from sweep.study.does_not_fit import DoesNotFitError
 from sweep.study.feasibility import Feasibility
-from sweep.study.footprints import _gaps, _process, _short, look, measure
-from sweep.study.forecast import Forecast
-from sweep.study.forecasts import Forecasts
+from sweep.study.measured_memory import _gaps, _process, _short, look, measure
+from sweep.study.memory_forecast import Forecast
+from sweep.study.memory_prediction import Forecasts
 from sweep.study.optuna_study import OptunaStudy
 from sweep.study.planner import Planner, Untrainable
 from sweep.study.search import search
