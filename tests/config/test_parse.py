@@ -84,6 +84,16 @@ def test_no_key_takes_a_number_that_json_cannot_hold(value: float) -> None:
             "is NaN, but must be a finite number",
         ),
         (
+            {"study": {"sampler_options": {"weights": [1.0, math.nan]}}},
+            "study.sampler_options.weights[1]",
+            "is NaN, but must be a finite number",
+        ),
+        (
+            {"adapter": {"method": "peft", "peft_type": "VERA", "options": {"r": math.nan}}},
+            "adapter.options.r",
+            "is NaN, but must be a finite number",
+        ),
+        (
             {"published": {"trials": [{"eval": {"eval/loss": math.inf}}]}},
             "published.trials[0].eval.eval/loss",
             "is Infinity, but must be a finite number",
