@@ -71,7 +71,7 @@ def _method(tree: Mapping[Any, Any]) -> str:
 
 
 def _faults(error: ValidationError, tree: Mapping[str, Any], origin: Origin) -> list[Fault]:
-    """One fault a key: a union reports each of its members, which read better as one rule.
+    """Return one fault a key: a union reports each of its members, which read better as one rule.
 
     `tree` is what was validated.
     """
@@ -138,7 +138,7 @@ def _rule(path: str, texts: list[str], values: dict[str, Any]) -> str:
 
 
 def _known_part(location: tuple[int | str, ...]) -> tuple[str, tuple[int | str, ...]]:
-    """Split a pydantic location into the config key and the rest (an index, a union's member)."""
+    """Return the config key of a pydantic location, and the rest (an index, a union's member)."""
     owner: type[BaseModel] | None = Config
     names: list[str] = []
     for name in location:

@@ -114,9 +114,11 @@ class Features:
 
 @dataclass(slots=True)
 class CachedHeadLoop:
+    """The training of one head on vectors of the base, from its first step to its last."""
+
     head: HeadModel
     train: Split
-    validation: Split | None  # None where nothing is evaluated
+    validation: Split | None  # None: nothing is evaluated
     loss: TrainingLoss
     steps: OptimizerSteps
     state: TrialState

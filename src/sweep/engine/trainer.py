@@ -252,8 +252,8 @@ class _Training:
     def _by_cached_head(
         self, arguments: TrainingArguments, loss: TrainingLoss, resumed: dict[str, Any] | None
     ) -> Cost | None:
-        """Train the head on vectors of the base; None where it reads more than one vector a
-        row."""
+        """Train the head on vectors of the base. Return the cost; None where the head reads more
+        than one vector a row."""
         features = cached_head.Features(
             self.base_models, unwrapped(self.model), self.settings, self.collate, self.state.check_stop
         )

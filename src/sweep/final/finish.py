@@ -123,7 +123,8 @@ def _retrain_and_test(session: Session, one: Chosen, plan: TrialPlan, together: 
 
 
 def _retrain_and_keep(session: Session, one: Chosen, plan: TrialPlan) -> RetrainRecord:
-    """Retrain the trial and write the record, so that after a stop only the refit is left."""
+    """Retrain the trial, write the record and return it, so that after a stop only the refit is
+    left."""
     plan, fold = retrain_plan(session, plan, one.record), ", on the first fold" if session.plan.splits.folds else ""
     with watched(session, retrain_key(plan.number), plan, f"final: {one.title} again, from scratch{fold}") as watch:
         again = with_model(session, partial(_retrained, session, one, plan, watch), watch)

@@ -109,7 +109,8 @@ class LocalModel:
         self._saved = False
 
     def train(self, training: Training, listener: Listener) -> TrainingEnd:
-        """Train the model, from the snapshot of its plan on where there is one."""
+        """Train the model, from the snapshot of its plan on where there is one. Return how it
+        ended."""
         training, keep = _with_kept_snapshot(training, listener)
         self._training = training
         splits, refit = self._data.splits, training.refit

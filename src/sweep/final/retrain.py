@@ -39,8 +39,8 @@ def watched(
 
 
 def train(model: FinalModel, training: Training, watch: TrainingListener) -> TrainingEnd:
-    """Train the model, from the last snapshot on where there is one. One that diverged, or has no
-    score, begins anew the next time.
+    """Train the model, from the last snapshot on where there is one. Return how it ended. One that
+    diverged, or has no score, begins anew the next time.
 
     Raises Interrupted after Ctrl-C, WorkerLostError where the worker was told to end, and
     UserError if the training fails or memory runs out.

@@ -30,7 +30,8 @@ class TrainingListener:
 
     @classmethod
     def begin(cls, session: Session, key: str, plan: TrialPlan, title: str, job_type: JobType) -> TrainingListener:
-        """Open a run of the tracker, or go on with the one of an earlier process."""
+        """Return a listener with a new run of the tracker, or with the one of an earlier process,
+        which goes on."""
         progress = Progress.of(session.store, key, plan, say=session.view.say)
         kept = kept_key(plan) if job_type is JobType.CONFIRM else progress.kept_key
         session.take_over(plan, progress.snapshots, key, kept)

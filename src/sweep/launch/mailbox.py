@@ -64,7 +64,7 @@ class Mailbox:
         return Verdict.INTERRUPT if self.leaving else self._verdicts.get(key, Verdict.CONTINUE)
 
     def order(self) -> Order:
-        """Wait for an order."""
+        """Wait for an order, and return it."""
         return self._orders.get()
 
     def exchange(self, reply: Reply) -> tuple[Message, ...]:

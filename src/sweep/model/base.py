@@ -99,7 +99,7 @@ def outline(spec: BaseSpec, checkpoint: Checkpoint) -> Base:
 
 
 def load(spec: BaseSpec, checkpoint: Checkpoint, device: torch.device) -> Base:
-    """Raises UserError if the weights do not fit the config."""
+    """Return the loaded base. Raises UserError if the weights do not fit the config."""
     return _load(spec, checkpoint, device, _unquantized(outline(spec, checkpoint)) if spec.quantization else ())
 
 

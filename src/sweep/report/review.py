@@ -44,8 +44,8 @@ def wandb_tracker(config: Config) -> TrackerConfig | None:
 def write_review(
     store: Store, tracker: TrackerConfig, account: Account, base_url: str, *, seconds: float, stop: Stop | None = None
 ) -> Written:
-    """Write or renew the view and the report of a study, and note their ids in the run directory.
-    `stop` ends it at once.
+    """Write or renew the view and the report of a study on W&B, and note their ids in the run
+    directory. Return what was written, or why not. `stop` ends it at once.
 
     Raises UserError where the folder is no run directory.
     """

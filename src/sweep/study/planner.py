@@ -47,4 +47,4 @@ class Planner:
             return Untrainable(error.failed, planned)
         if (beyond := self.feasibility.predicted(self.forecasts.peak(found.config))) is not None:
             return Untrainable(beyond, found)
-        return self.forecasts.beside(replace(found, limits=self.feasibility.limits))
+        return self.forecasts.with_share(replace(found, limits=self.feasibility.limits))

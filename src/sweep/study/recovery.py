@@ -45,6 +45,8 @@ GIVEN_UP = "it was lost three times without getting further, and is not tried ag
 
 @dataclass(frozen=True, slots=True)
 class Recovery:
+    """Takes in what an earlier process left of a study, before its search goes on."""
+
     session: Session
     optuna_study: OptunaStudy
     snapshots: Snapshots

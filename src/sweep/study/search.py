@@ -65,19 +65,21 @@ def search(session: Session) -> list[TrialRecord]:
         loop = _Loop(session, opened)
         with closing(loop.optuna_study), loop.limits.kept():
             loop.recover()
-            if loop.start_rules.more:
+            if loop.start_rules.may_start:
                 loop.run(session.engine(loop.optuna_study.wanted - loop.optuna_study.counted, loop.at_once))
             if session.stop.raised:
                 raise Interrupted(f"stopped; {loop.optuna_study.counted} of {loop.optuna_study.wanted} trials are done and kept in "
                                   f"{session.store.root}{loop.unfinished}. The same command goes on from here.")  # fmt: skip
-            if by_rule := loop.start_rules.trials and loop.start_rules.stopped:
+            if by_rule := loop.start_rules.lacks_trials and loop.start_rules.stopped_by_rule:
                 loop.stop_rule.conclude(
                     view.say,
                     counted=loop.optuna_study.counted,
                     wanted=loop.optuna_study.wanted,
                     unfinished=str(loop.unfinished),
                 )
-            loop.limits.conclude(view.say, completed=session.ended.best() is not None, wanted=loop.start_rules.trials)
+            loop.limits.conclude(
+                view.say, completed=session.ended.best() is not None, wanted=loop.start_rules.lacks_trials
+            )
             if loop.unfinished and not by_rule:
                 view.say(f"the search has ended{loop.unfinished}. The same command goes on from there.")
     return session.ended.records
@@ -130,7 +132,7 @@ class _Loop:
         self.session.study_run.open()
         with crashes_recorded(self.session.store, self.running, self.snapshots, self._settled, self._close):
             engine.run(self._next, self._step, self._evaluated, self._ended, self._snapshot)
-            if self.start_rules.within_limits and not (self.unfinished.waiting or self.start_rules.points):
+            if self.start_rules.within_limits and not (self.unfinished.waiting or self.start_rules.lacks_points):
                 self._end_paused()
         self.session.study_run.write()
         if not self.session.stop.raised:  # after a stop the tracker ends all runs at the same time
@@ -158,9 +160,9 @@ class _Loop:
         """Return the trial for a free slot: one that was put away, one that the pruner promotes,
         or a new one. None where there is none at present."""
         while True:
-            new = self.start_rules.new
+            new = self.start_rules.may_begin
             if not self.start_rules.within_limits:
-                if (last := self.start_rules.last()) is None:
+                if (last := self.start_rules.last_to_complete()) is None:
                     return None
                 plan = self._complete(last)
             elif self.unfinished.waiting:
@@ -355,11 +357,11 @@ class _Loop:
         self.session.study_run.ended(record)
         self.session.view.closed(trial_title(plan.number), record.state, record.outcome)
         self._show_count()
-        self.session.view.standing()
+        self.session.view.print_progress()
 
     def _settled(self, running: RunningTrial, outcome: Outcome) -> TrialRecord:
         """Write the record, then end the trial in Optuna: if the process dies in between,
-        `recover` ends it from the record."""
+        `recover` ends it from the record. Return the record."""
         record = self._record(running, outcome)
         self.session.ended.write(record)
         del self.running[running.plan.number]

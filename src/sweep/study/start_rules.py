@@ -1,4 +1,5 @@
-"""The trials that a study lacks, and whether a free slot may get one now."""
+"""The rules by which a free slot gets a trial: how many trials a study lacks, its limits and its
+stop rule."""
 
 from __future__ import annotations
 
@@ -15,7 +16,7 @@ from sweep.study.unfinished_trials import UnfinishedTrials
 
 @dataclass(frozen=True, slots=True)
 class StartRules:
-    """Answers for a search. `running` are the trials that run."""
+    """Says whether a trial may begin or go on. `running` are the trials that run."""
 
     session: Session
     optuna_study: OptunaStudy
@@ -30,25 +31,25 @@ class StartRules:
         return self.optuna_study.counted + len(self.running) + len(self.unfinished)
 
     @property
-    def trials(self) -> bool:
+    def lacks_trials(self) -> bool:
         """Return whether the study lacks trials that have ended or are running."""
         return self.optuna_study.counted + len(self.running) < self.optuna_study.wanted
 
     @property
-    def points(self) -> bool:
+    def lacks_points(self) -> bool:
         """Return whether there are fewer trials than wanted, those that go on later included."""
         return self.begun < self.optuna_study.wanted
 
     @property
-    def stopped(self) -> bool:
+    def stopped_by_rule(self) -> bool:
         """Return whether `study.stop` keeps new trials from starting, and paused ones from going
         on; those that wait go on."""
         return self.stop_rule.holds(self.session.ended.records, self.optuna_study.wanted)
 
     @property
-    def more(self) -> bool:
+    def may_start(self) -> bool:
         """Return whether a free slot may get a trial."""
-        return self.within_limits or self.last() is not None
+        return self.within_limits or self.last_to_complete() is not None
 
     @property
     def within_limits(self) -> bool:
@@ -59,11 +60,11 @@ class StartRules:
         return in_time and self.limits.allow(begun=begun) and self._goes_on
 
     @property
-    def new(self) -> bool:
+    def may_begin(self) -> bool:
         """Return whether a new trial may begin."""
-        return self.points and self.limits.in_time and self.limits.allow(begun=False)
+        return self.lacks_points and self.limits.in_time and self.limits.allow(begun=False)
 
-    def last(self) -> int | None:
+    def last_to_complete(self) -> int | None:
         """Return the trial that completes although the time of the budget is used up, since no
         other one has; None where there is none."""
         lacking = len(self.unfinished) > 0 and self._lacks_winner and self._goes_on and self.limits.only_time_is_up
@@ -72,7 +73,11 @@ class StartRules:
     @property
     def _goes_on(self) -> bool:
         """Return whether the study lacks trials, and neither the user nor `study.stop` ends it."""
-        return not self.session.stop.raised and self.trials and (bool(self.unfinished.waiting) or not self.stopped)
+        return (
+            not self.session.stop.raised
+            and self.lacks_trials
+            and (bool(self.unfinished.waiting) or not self.stopped_by_rule)
+        )
 
     @property
     def _lacks_winner(self) -> bool:

@@ -90,6 +90,7 @@ def _exists_already(error: SQLAlchemyError) -> bool:
 
 
 def engine_options(url: URL) -> dict[str, Any]:
+    """Return the options by which SQLAlchemy connects to a database."""
     if url.get_backend_name() == "sqlite":
         return {}
     known = {name: value for name, value in _NETWORK.items() if name not in url.query}

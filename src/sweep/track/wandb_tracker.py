@@ -84,8 +84,8 @@ class WandbTracker:
     def _resumed(
         self, name: str, stopped: StoppedRun, config: dict[str, Any], summary: dict[str, Any]
     ) -> WandbRun | NullRun | None:
-        """Go on with a run: on the server, which has its first rows, or offline, under the same
-        id. None where the address is not W&B's.
+        """Return a run that goes on: on the server, which has its first rows, or offline, under
+        the same id. None where the address is not W&B's.
 
         `wandb sync` replaces the rows that a server has of a run by those of an offline run with
         its id. An earlier offline folder of the run is therefore deleted.
@@ -139,8 +139,8 @@ class WandbTracker:
         return run
 
     def resume_study(self, config: Config, stopped: StoppedRun) -> Run | None:
-        """Go on with the study's run. Each event is a row of the run, whether it has metrics or
-        not, so that the number of rows on the server says which are missing."""
+        """Return the study's run, which goes on. Each event is a row of the run, whether it has
+        metrics or not, so that the number of rows on the server says which are missing."""
         run = self._resumed(study_run_name(config.study), stopped, self._study_config(config), {})
         if isinstance(run, WandbRun):
             for event in stopped.events[run.client.starting_step :]:
@@ -263,7 +263,8 @@ class WandbTracker:
     def _init(
         self, online: wandb.Settings, offline: wandb.Settings, config: dict[str, Any], job_type: JobType
     ) -> Started | None:
-        """Start a run on the server, the one of a trial in the study's sweep, or else offline."""
+        """Return a run that was started on the server, the one of a trial in the study's sweep, or
+        else offline; None where neither can be."""
         of_trial = job_type is JobType.TRIAL
         started = self.connection.init(online, config, prepare=self._sweep.join if of_trial else None)
         if started is None and of_trial:

@@ -240,7 +240,7 @@ class _Gathered:
 
 
 def _by_token(part: Tensor) -> Tensor:
-    """Reshape (1, heads, tokens, width) to (tokens x heads, width)."""
+    """Return (1, heads, tokens, width) as (tokens x heads, width)."""
     return part.transpose(1, 2).reshape(-1, part.shape[3])
 
 

@@ -19,10 +19,10 @@ class Draws(Protocol):
     with a rate of 0 draws nothing, whatever the others do."""
 
     def tokens(self, number: int, width: int, rates: float | Rates, dtype: torch.dtype) -> Tensor:
-        """(tokens, width)"""
+        """Return the mask of all tokens, (tokens, width)."""
 
     def scores(self, number: int, group: Group, heads: int, rate: float, dtype: torch.dtype) -> Tensor:
-        """(rows x heads, length, length)"""
+        """Return the mask of the scores of a group, (rows x heads, length, length)."""
 
 
 class PackIndex(Protocol):
@@ -37,27 +37,27 @@ class PackIndex(Protocol):
 
     @property
     def draws(self) -> Draws | None:
-        """None where the pack is evaluated."""
+        """Return the source of dropout masks; None where the pack is evaluated."""
 
     @property
     def input_ids(self) -> Tensor:
-        """(1, tokens)"""
+        """Return the ids of all tokens, (1, tokens)."""
 
     @property
     def token_type_ids(self) -> Tensor | None:
-        """(1, tokens)"""
+        """Return the types of all tokens, (1, tokens); None for a model without them."""
 
     @property
     def position_ids(self) -> Tensor:
-        """(1, tokens), from 0 in each row."""
+        """Return the positions of all tokens, (1, tokens), from 0 in each row."""
 
     @property
     def trial(self) -> Tensor:
-        """The number of each token's trial in the pack, (tokens,)."""
+        """Return the number of each token's trial in the pack, (tokens,)."""
 
     @property
     def within(self) -> Tensor:
-        """The number of each token among those of its trial, (tokens,)."""
+        """Return the number of each token among those of its trial, (tokens,)."""
 
     @property
     def offsets(self) -> Tensor:
@@ -72,11 +72,11 @@ class PackIndex(Protocol):
 
     @property
     def first(self) -> Tensor:
-        """The position of each row's first token, (rows,)."""
+        """Return the position of each row's first token, (rows,)."""
 
     @property
     def last(self) -> Tensor:
-        """The position of each row's last token, (rows,)."""
+        """Return the position of each row's last token, (rows,)."""
 
     def last_but(self, token: int | None) -> Tensor:
         """Return the position of each row's last token other than `token`, (rows,); its first one

@@ -155,8 +155,9 @@ class PackedModel:
         return Forward(vectors, lambda given: torch.autograd.grad(vectors, stacks, given, allow_unused=True))
 
     def weight_grads(self, gradients: Gradients) -> list[list[WeightGrad]]:
-        """Split the gradients that `Forward.back` returned by loaded trial; the parts hold as long
-        as they do. The gradients of a graph stay at one place in memory, and are split once."""
+        """Return the gradients that `Forward.back` returned, by loaded trial; the parts hold as
+        long as they do. The gradients of a graph stay at one place in memory, and are split
+        once."""
         known, split = self._split
         if len(known) != len(gradients) or any(a is not b for a, b in zip(known, gradients, strict=True)):
             split = [[] for _ in self._loaded]
@@ -214,7 +215,7 @@ class PackedModel:
         return self._pool.packed(self._states(pack_index))
 
     def _states(self, pack_index: PackIndex) -> PackedStates:
-        """Run the headless model; `hidden` is (tokens, width)."""
+        """Run the headless model. Return its states; `hidden` is (tokens, width)."""
         self._context.set_pack_index(pack_index)
         pad = self._counted_from
         positions = pack_index.position_ids if pad is None else counted_positions(pack_index, pad)
@@ -228,8 +229,8 @@ class PackedModel:
         return PackedStates(hidden[0], pack_index, self._pad, lambda states: self._pooled(states, pack_index))
 
     def _pooled(self, hidden: Tensor, pack_index: PackIndex) -> Tensor:
-        """Apply the base's own pooler, which is frozen but can have adapters; to them each row is
-        one token."""
+        """Return the output of the base's own pooler, which is frozen but can have adapters; to
+        them each row is one token."""
         with self._context.using(pack_index.of_first):
             pooled: Tensor = cast(nn.Module, self._trunk.pooler)(hidden[pack_index.first][:, None])
         return pooled

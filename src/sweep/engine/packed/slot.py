@@ -112,8 +112,8 @@ class Slot:
 
     def learn(self, gradients: Sequence[WeightGrad]) -> StepTaken | None:
         """Add the gradients of the present batch and, if it is the last of its optimizer step,
-        take that step. Several slots may do so in different threads. `finish_batch` must follow.
-        """
+        take that step. Return what was taken, or None. Several slots may do so in different
+        threads. `finish_batch` must follow."""
         last = len(self.pending) == 1
         for weight, gradient in gradients:
             found = gradient.contiguous()  # the optimizers' kernels expect it
