@@ -50,6 +50,13 @@ def test_lines_of_prose_end_before_a_hundred_characters(guide: Path) -> None:
     assert [line for line in prose(guide) if len(line) >= 100] == []
 
 
+def test_every_guide_is_in_the_readme() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert [
+        guide.name for guide in (ROOT / "docs").glob("*.md") if f"| [{guide.name}](docs/{guide.name}) |" not in readme
+    ] == []
+
+
 def test_every_decision_is_dated_whole_and_in_the_contents() -> None:
     contents, entries = DECISIONS.read_text(encoding="utf-8").split("\n## Entries\n")
     parts = entries.split("\n### ")[1:]
