@@ -102,8 +102,8 @@ def one(number: int, folder: Path) -> dict[str, float]:
     from sweep.launch.inline import Inline
     from sweep.plan.plan import make_plan
     from sweep.records.trial import Completed, Outcome, Verdict
-    from sweep.study.footprints import measure
-    from sweep.study.forecasts import Forecasts
+    from sweep.study.measured_memory import measure
+    from sweep.study.memory_prediction import Forecasts
     from sweep.study.prepare import prepare
 
     data = folder / "data"

@@ -50,12 +50,20 @@ def test_lines_of_prose_end_before_a_hundred_characters(guide: Path) -> None:
     assert [line for line in prose(guide) if len(line) >= 100] == []
 
 
+def test_every_guide_is_in_the_readme() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert [
+        guide.name for guide in (ROOT / "docs").glob("*.md") if f"| [{guide.name}](docs/{guide.name}) |" not in readme
+    ] == []
+
+
 def test_every_decision_is_dated_whole_and_in_the_contents() -> None:
     contents, entries = DECISIONS.read_text(encoding="utf-8").split("\n## Entries\n")
     parts = entries.split("\n### ")[1:]
     dates = [re.findall(r"^(\d{4}-\d\d-\d\d) · \w", part, re.MULTILINE) for part in parts]
     assert all(len(found) == 1 for found in dates) and dates == sorted(dates)
     for part in parts:
-        title = part.splitlines()[0]
+        title, after, *_ = part.splitlines()
+        assert not after and part.endswith("\n"), f"an empty line after {title}, and before the next entry"
         assert re.findall(r"- \*\*(\w+)\.\*\*", part) == ["Decision", "Reason", "Rejected", "Consequences"], title
         assert f"[{title}]" in re.sub(r"\n\s+", " ", contents), title

@@ -165,6 +165,8 @@ def _failure(error: Exception) -> str | None:
     file can have; None for any other error."""
     if out_of_memory(error):
         return f"out of memory: {first_line(error)}. {ADVICE}."
+    if no_temporary_folder(error):
+        return f"{NO_TEMPORARY_FOLDER}. {KEPT}"
     if isinstance(error, OSError) and error.errno in _NO_PATH and error.filename:
         return f"{shortened(str(error.filename), _SHOWN)}: {error.strerror}; name another path"
     if (failure := disk_failure(error)) is None:
@@ -174,6 +176,16 @@ def _failure(error: Exception) -> str | None:
     what = unknown if unnamed else "a file could not be read or written"
     return f"{what}: {failure}. {to_mend(failure)}{KEPT}"
 
+
+def no_temporary_folder(error: BaseException) -> bool:
+    """Return whether an error of `tempfile` says that it found no folder to write to."""
+    return isinstance(error, FileNotFoundError) and "usable temporary directory" in str(error)
+
+
+NO_TEMPORARY_FOLDER = (
+    "no folder for temporary files can be written to: neither that of TMPDIR, nor /tmp, /var/tmp, /usr/tmp or the working "
+    "directory. Make room there, or set TMPDIR to a folder that can be written to"
+)
 
 # Error codes of a path that no file can have: too long, through a file, or through links in a ring.
 _NO_PATH = (errno.ENAMETOOLONG, errno.ENOTDIR, errno.ELOOP)

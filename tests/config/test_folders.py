@@ -1,14 +1,16 @@
-"""The cache folder, where it cannot be one."""
+"""The cache folder and the one of temporary files, where they cannot be used."""
 
 from __future__ import annotations
 
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
 
 from support.program import run
-from sweep.config.folders import cache_dir, cache_faults, expanded
+from sweep.config.folders import cache_dir, cache_faults, expanded, temporary_faults
+from sweep.errors import reported
 
 
 @pytest.mark.parametrize("name", ["file", "file/below", "link"])
@@ -59,6 +61,36 @@ def test_a_folder_that_is_not_there_yet(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setenv("SWEEP_CACHE", str(tmp_path / "new" / "cache"))
     assert not cache_faults()
     assert not (tmp_path / "new").exists()
+
+
+@pytest.fixture
+def no_temporary_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let every folder for temporary files be one that nobody can write to."""
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    monkeypatch.setattr(tempfile, "_candidate_tempdir_list", lambda: ["/dev/null/temporary"])
+
+
+def test_a_folder_for_temporary_files_is_there(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    assert not temporary_faults()
+
+
+@pytest.mark.usefixtures("no_temporary_folder")
+def test_no_folder_for_temporary_files_can_be_written_to() -> None:
+    (fault,) = temporary_faults()
+    assert fault.message.startswith("no folder for temporary files can be written to: ")
+    assert fault.message.endswith("set TMPDIR to a folder that can be written to")
+
+
+@pytest.mark.usefixtures("no_temporary_folder")
+def test_a_command_that_finds_none_ends_in_2(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as done, reported():
+        tempfile.mkdtemp()
+    assert done.value.code == 2
+    assert capsys.readouterr().err.startswith(
+        "sweep: no folder for temporary files can be written to: neither that of TMPDIR"
+    )
 
 
 @pytest.mark.parametrize("dry", ["true", "false"])

@@ -14,6 +14,7 @@ from support.trials import ROWS, make_plan
 from sweep.engine.folded_trial import FoldedTrial, together
 from sweep.engine.folds import Folded
 from sweep.engine.out_of_fold import decoded, encoded
+from sweep.engine.protocol import StudyCallbacks
 from sweep.engine.snapshot import decode, encode
 from sweep.records.cost import Cost
 from sweep.records.snapshot import Snapshot
@@ -223,9 +224,8 @@ def test_a_fold_that_ends_by_itself_does_not_keep_the_others_from_being_put_away
     """The verdict finds the first fold after its last step, or ahead of it: then the fold went on
     since it could not be saved."""
     plan = make_plan(Path("nowhere"), study={"pruner": "racing"})
-    trial = FoldedTrial.of(
-        plan, 2, ROWS, report_step=lambda _: Verdict.PUT_AWAY, report_eval=lambda _: Verdict.CONTINUE
-    )
+    study = StudyCallbacks(lambda _: Verdict.PUT_AWAY, lambda _: Verdict.CONTINUE)
+    trial = FoldedTrial.of(plan, 2, ROWS, study=study)
     first, second = trial.members
     first.pulled = second.pulled = True
     total, point = plan.total_steps, EvalPoint(1, plan.total_steps, 2.0, {"eval/accuracy": 0.5, "eval/loss": 1.0})

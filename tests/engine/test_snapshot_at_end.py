@@ -15,6 +15,7 @@ from torch import Tensor
 from support.snapshots import comparable
 from support.trials import make_plan
 from sweep.data.tokenise import TokenisedData
+from sweep.engine.protocol import StudyCallbacks
 from sweep.engine.trainer import trained
 from sweep.model.base_model_cache import BaseModelCache
 from sweep.model.state import trainable_weights
@@ -56,8 +57,6 @@ def _trained(
         steps.append(event.step)
         return Verdict.CONTINUE
 
-    with trained(
-        plan, base_models=BaseModelCache("cpu"), data=data, on_step=hear, on_eval=hear, on_snapshot=keep,
-        snapshot_at_end=at_end,
-    ) as done:  # fmt: skip
+    study = StudyCallbacks(hear, hear, keep)
+    with trained(plan, base_models=BaseModelCache("cpu"), data=data, study=study, snapshot_at_end=at_end) as done:
         return done.outcome, {name: weight.detach().clone() for name, weight in trainable_weights(done.model)}

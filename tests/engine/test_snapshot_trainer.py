@@ -15,6 +15,7 @@ from support.snapshots import Stopping, TakenUp, assert_same, comparable, traini
 from support.trials import Watcher
 from sweep.config.optimizers import BY_METRIC
 from sweep.data.tokenise import TokenisedData
+from sweep.engine.protocol import StudyCallbacks
 from sweep.engine.trainer import trained
 from sweep.model.base_model_cache import BaseModelCache
 from sweep.model.state import trainable_state
@@ -179,19 +180,19 @@ def test_a_retraining_goes_on(
     trial = plan(adapter={**LORA, "lora_dropout": 0.2}, trainer={"gradient_accumulation_steps": 2})
     trial = replace(trial, config=with_snapshots(trial.config), total_steps=5)
 
-    def run(trial: TrialPlan, **hearing: Any) -> Any:
-        return trained(trial, base_models=base_models, data=data, snapshot_at_end=True, **options, **hearing)
+    def run(trial: TrialPlan, study: StudyCallbacks) -> Any:
+        return trained(trial, base_models=base_models, data=data, study=study, snapshot_at_end=True, **options)
 
     events: list[Step | EvalPoint] = []
     snapshots: list[Snapshot] = []
-    with run(trial, on_step=heard(events), on_eval=heard(events), on_snapshot=snapshots.append) as done:
+    with run(trial, StudyCallbacks(heard(events), heard(events), snapshots.append)) as done:
         cost, weights = replace_times(done.cost), trainable_state(done.model)
     last = 6 if options.get("evaluated", True) else 5
     assert [snapshot.step for snapshot in snapshots] == list(range(1, last + 1))
     for snapshot in (snapshots[1], snapshots[2], snapshots[-1]):
         rest: list[Step | EvalPoint] = []
         going_on = replace(trial, snapshot=snapshot)
-        with run(going_on, on_step=heard(rest), on_eval=heard(rest)) as done:
+        with run(going_on, StudyCallbacks(heard(rest), heard(rest))) as done:
             assert_same(trainable_state(done.model), weights)
             assert replace_times(done.cost) == cost
         assert [event for event in rest if event.step] == [event for event in events if event.step > snapshot.step]

@@ -15,6 +15,7 @@ from support.trials import ROWS, Remembering, Watcher, make_plan, retrained
 from sweep.config.metrics import BY_TASK
 from sweep.config.steps import evaluation_steps, total_steps
 from sweep.data.tokenise import TokenisedData
+from sweep.engine.protocol import StudyCallbacks
 from sweep.engine.trainer import trained
 from sweep.model.base_model_cache import BaseModelCache
 from sweep.records.trial import Completed, EvalPoint, Step, TrialPlan, Verdict
@@ -96,10 +97,8 @@ def test_a_trial_trained_as_planned_is_evaluated_up_to_there(
     watcher = Watcher()
     every = {"num_train_epochs": 2, "eval_strategy": "steps", "eval_steps": 2}
     cut = replace(plan(adapter={"method": method}, trainer=every), total_steps=6)
-    with trained(
-        cut, base_models=base_models, data=data, on_step=lambda _: Verdict.CONTINUE,
-        on_eval=lambda point: watcher._hear(cut, point), as_planned=True,
-    ) as done:  # fmt: skip
+    study = StudyCallbacks(lambda _: Verdict.CONTINUE, lambda point: watcher._hear(cut, point))
+    with trained(cut, base_models=base_models, data=data, study=study, as_planned=True) as done:
         assert isinstance(done.outcome, Completed) and done.outcome.cost.steps == 6
         assert [point.step for point in done.outcome.evals] == [2, 4, 6]
 

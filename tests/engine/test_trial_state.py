@@ -7,7 +7,7 @@ import logging
 import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import count
 from math import nan
@@ -27,8 +27,10 @@ from sweep.data.labels import LabelSpace
 from sweep.data.tokenise import TokenisedData
 from sweep.engine.clock import Clock
 from sweep.engine.evaluation import Predictions
+from sweep.engine.protocol import StudyCallbacks
 from sweep.engine.snapshot_timer import SnapshotTimer, never
 from sweep.engine.trial_state import Stopped, TrialState
+from sweep.engine.trial_steps import TrialSteps
 from sweep.model.base_model_cache import BaseModelCache
 from sweep.records.cost import Cost
 from sweep.records.snapshot import Snapshot
@@ -214,10 +216,9 @@ def state_of(
     trainer = {"per_device_train_batch_size": 10, "num_train_epochs": 2, "logging_steps": 3, **trainer}
     sections = {"trainer": trainer, "dataset": dataset or {}, "study": study or {}}
     settings = TrainSettings.of(Config.model_validate(sections))
-    return TrialState.of(
-        settings, Clock(), rows=40, report_step=heard.report, report_eval=heard.report, keeper=heard,
-        stop_after=stop_after, evaluated_as=evaluated_as,
-    )  # fmt: skip
+    steps = TrialSteps.of(40, settings.trainer, stop_after=stop_after, evaluated_as=evaluated_as)
+    study = StudyCallbacks(heard.report, heard.report)
+    return TrialState(settings, Clock(), study, steps, keeper=heard, snapshots=SnapshotTimer(settings.snapshot_every))
 
 
 def step(state: TrialState, loss: float = 0.5) -> None:
@@ -357,7 +358,7 @@ def test_a_training_without_evaluations_ends_on_the_way_of_its_schedule() -> Non
         assert not state.finished
         step(state)
         assert not state.evaluation_due
-    assert (state.finished, state.ended, state.schedule_steps) == (True, False, 8)
+    assert (state.finished, state.ended, state.steps.schedule) == (True, False, 8)
     assert [(one.step, bool(one.metrics)) for one in heard.said] == [(1, False), (2, True)]
 
 
@@ -401,7 +402,7 @@ def test_the_best_goes_by_the_study_metric(
 def saving(state: TrialState) -> list[Snapshot]:
     """Let a state have snapshots when they are asked for. Return those that it takes."""
     taken: list[Snapshot] = []
-    state.snapshots, state.report_snapshot = SnapshotTimer(3600.0), taken.append
+    state.snapshots, state.study = SnapshotTimer(3600.0), replace(state.study, on_snapshot=taken.append)
     return taken
 
 

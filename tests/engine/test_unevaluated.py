@@ -16,6 +16,7 @@ from sweep.config.steps import total_steps
 from sweep.data.tokenise import TokenisedData
 from sweep.engine import cached_head
 from sweep.engine.probe import initialise_head
+from sweep.engine.protocol import StudyCallbacks
 from sweep.engine.trainer import Trained, trained
 from sweep.model.account import unwrapped
 from sweep.model.base_model_cache import BaseModelCache
@@ -51,7 +52,7 @@ def training(trial: TrialPlan, base_models: BaseModelCache, data: TokenisedData,
     def heard(event: Any) -> Verdict:
         return watcher._hear(trial, event)
 
-    return trained(trial, base_models=base_models, data=data, on_step=heard, on_eval=heard, evaluated=False)
+    return trained(trial, base_models=base_models, data=data, study=StudyCallbacks(heard, heard), evaluated=False)
 
 
 def cost(trial: TrialPlan, base_models: BaseModelCache, data: TokenisedData) -> Cost:

@@ -21,7 +21,7 @@ from support.program import run as program
 from support.tiny import tiny_bert
 from sweep.data.splits import Splits
 from sweep.final import local_model
-from sweep.final.watch import Watch
+from sweep.final.training_listener import TrainingListener
 from sweep.launch import start
 from sweep.launch.inline import Inline
 from sweep.launch.launcher import Make
@@ -153,8 +153,8 @@ def test_snapshots_of_all_weights_stay_with_the_worker(
 ) -> None:
     options = (*FULL, "study.refit=true")
     assert run(tmp_path / "whole", None, *options) == 0
-    steps, usual = list[int](), Watch.step
-    monkeypatch.setattr(Watch, "step", lambda self, step: (steps.append(step.step), usual(self, step))[1])
+    steps, usual = list[int](), TrainingListener.step
+    monkeypatch.setattr(TrainingListener, "step", lambda self, step: (steps.append(step.step), usual(self, step))[1])
     losses: Losses = {"step": (4, 9), "snapshot": tuple(range(1, 99)), "test": (1,)}
     assert run(tmp_path / "lost", losses, *options) == 0
     assert capsys.readouterr().err.count("the worker on host is gone") == 3
@@ -171,15 +171,15 @@ def test_a_training_of_all_weights_goes_on_where_the_launcher_changes(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, order: tuple[Losses | None, Losses | None]
 ) -> None:
     assert run(tmp_path / "whole", None, *FULL) == 0
-    steps, usual = list[int](), Watch.step
+    steps, usual = list[int](), TrainingListener.step
 
-    def step(self: Watch, taken: Step) -> Verdict:
+    def step(self: TrainingListener, taken: Step) -> Verdict:
         steps.append(taken.step)
         if taken.step == 4 and steps.count(4) == 1:
             os.kill(os.getpid(), signal.SIGINT)
         return usual(self, taken)
 
-    monkeypatch.setattr(Watch, "step", step)
+    monkeypatch.setattr(TrainingListener, "step", step)
     first, second = order
     assert run(tmp_path / "stopped", first, *FULL) == 130
     assert run(tmp_path / "stopped", second, *FULL) == 0

@@ -14,8 +14,8 @@ from sweep.errors import UserError
 from sweep.launch.actor import Refusal
 from sweep.launch.ray_cluster import Node
 from sweep.launch.ray_team import RayTeam, _Placement
-from sweep.launch.shape import Shape
 from sweep.launch.team import Member, Severed
+from sweep.launch.worker_layout import WorkerLayout
 
 ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'sweep[ray]'")
 pytestmark = pytest.mark.slow  # importing Ray takes seconds
@@ -43,7 +43,7 @@ def test_the_workers_that_are_placed_on_a_host_or_may_be_share_it() -> None:
     there, gone = Member("one/0", nothing), Member("one/1", nothing)
     team = RayTeam(
         nothing,
-        Shape(False, cpus=2),
+        WorkerLayout(False, cpus=2),
         nothing,
         nothing,
         60.0,
@@ -54,7 +54,7 @@ def test_the_workers_that_are_placed_on_a_host_or_may_be_share_it() -> None:
     assert team.workers_on_host(there) == 2 and team.workers_on_host(gone) == 1
     team._nodes = [Node("a", "one", 4, 0), Node("b", "two", 8, 0), Node("c", "one", 6, 0)]
     assert team.workers_on_host(there) == 5
-    team.shape = Shape(False, cpus=2, only=3)
+    team.shape = WorkerLayout(False, cpus=2, only=3)
     assert team.workers_on_host(there) == 3
 
 
@@ -66,7 +66,9 @@ def test_a_host_that_was_refused_and_mended_is_used_again() -> None:
     nothing: Any = None
     refused = {("a", 0): OLD, ("b", 1): BROKEN, ("c", 0): Refusal("two", OLD.reasons)}
     nodes = [Node("b", "one", 4, 0)]
-    team = RayTeam(nothing, Shape(False, cpus=2), nothing, nothing, 60.0, print, refused=dict(refused), _nodes=nodes)
+    team = RayTeam(
+        nothing, WorkerLayout(False, cpus=2), nothing, nothing, 60.0, print, refused=dict(refused), _nodes=nodes
+    )
     placement = team._placements["b", 0] = _Placement(nothing, ("b", 0), "one", 0.0)
     team._take_in(placement, CPU)
     assert [member.name for member in team.members] == ["one/0"]
@@ -78,7 +80,7 @@ def test_each_reason_of_the_workers_on_a_host_is_told_once(monkeypatch: pytest.M
     monkeypatch.setattr(ray, "kill", lambda _actor: None)
     cluster: Any = Cluster()
     nothing, said = cluster, list[str]()
-    team = RayTeam(cluster, Shape(True), nothing, nothing, 0.0, said.append, _nodes=[Node("a", "one", 4, 3)])
+    team = RayTeam(cluster, WorkerLayout(True), nothing, nothing, 0.0, said.append, _nodes=[Node("a", "one", 4, 3)])
     for index, one in enumerate((OLD, BROKEN, OLD)):
         placement = team._placements["a", index] = _Placement(nothing, ("a", index), "one", 0.0)
         team._take_in(placement, one)
@@ -111,7 +113,7 @@ class Cluster:
 def test_a_head_that_is_away_is_asked_for_nothing_and_after_a_while_counts_as_gone() -> None:
     nothing: Any = None
     cluster: Any = Cluster()
-    team = RayTeam(cluster, Shape(False), nothing, nothing, 60.0, print)
+    team = RayTeam(cluster, WorkerLayout(False), nothing, nothing, 60.0, print)
     for there in (True, False, True, True, False):
         cluster.there, team._looked = there, 0.0
         team._look()

@@ -6,7 +6,7 @@ from sweep.analysis import confusion
 from sweep.analysis.charts import charts
 from sweep.analysis.facts import read
 from sweep.records.final import FinalRecord
-from sweep.report import matrix as pictures
+from sweep.report import confusion_figure as pictures
 from sweep.report.figures import figures
 from sweep.report.plot import Figure
 

@@ -39,7 +39,7 @@ def test_the_account_is_a_table(tmp_path: Path) -> None:
     [
         ("run_dir=/dev/null/x", "run_dir: is /dev/null/x, but cannot be written to: Not a directory"),
         ("study.storage=sqlite:////no/such/place/x.db", "study.storage: is sqlite:////no/such/place/x.db, but cannot be used"),
-        ("study.storage=oracle+none://host/x", "study.storage: is oracle+none://host/x, but cannot be used"),
+        ("study.storage=oracle+none://host/x", "is oracle+none://host/x, but oracle+none is no kind of database that"),
     ],
 )  # fmt: skip
 def test_a_dry_run_refuses_what_the_run_would(tmp_path: Path, override: str, expected: str) -> None:

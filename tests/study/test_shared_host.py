@@ -24,8 +24,8 @@ def study(root: Path, monkeypatch: pytest.MonkeyPatch, workers: int) -> tuple[Tr
     folder = root / f"{workers}"
     folder.mkdir()
     monkeypatch.setenv("SWEEP_CACHE", str(root / "cache"))
-    monkeypatch.setattr("sweep.study.forecasts.look", small_host.look)
-    monkeypatch.setattr("sweep.study.forecasts.measure", small_host.measure)
+    monkeypatch.setattr("sweep.study.memory_prediction.look", small_host.look)
+    monkeypatch.setattr("sweep.study.memory_prediction.measure", small_host.measure)
     code = run(
         monkeypatch, "+experiment=quickstart", f"model.path={root / 'bert'}", f"run_dir={folder / 'run'}", "tracker=none",
         space_file(folder, f"adapter.r: {{choices: [1, {LARGE}]}}\n"), "study.pruner=none", "study.n_trials=2",

@@ -86,7 +86,7 @@ def test_a_point_that_is_tried_again_names_the_trial_that_was_stopped() -> None:
 def _two_of_four(view: View, clock: list[float]) -> None:
     view.memory = lambda: 3 * 2**29
     view.count(1, 4, BEST)
-    view.standing()
+    view.print_progress()
     view.begin(trial(1), "trial 1")
     clock[0] = 90.0
     view.step("trial 1", Step(10, 10, 2.0))
@@ -94,7 +94,7 @@ def _two_of_four(view: View, clock: list[float]) -> None:
     view.count(2, 4, BEST)
     view.begin(trial(2), "trial 2")
     view.step("trial 2", Step(5, 10, 1.0))
-    view.standing()
+    view.print_progress()
 
 
 @pytest.mark.parametrize("terminal", [False, True])
@@ -114,7 +114,7 @@ def test_the_time_left_of_the_search_and_the_memory_are_reported(
 def test_the_memory_of_a_gpu_is_named_so() -> None:
     def act(view: View) -> None:
         view.memory, view.device = lambda: 2**30, "NVIDIA H100"
-        view.standing()
+        view.print_progress()
 
     assert "device memory 1.0 GiB" in printed(act)
 
@@ -122,7 +122,7 @@ def test_the_memory_of_a_gpu_is_named_so() -> None:
 def test_a_study_with_more_trials_than_are_wanted_now() -> None:
     def act(view: View) -> None:
         view.count(4, 2, BEST)
-        view.standing()
+        view.print_progress()
 
     assert "4 trials (2 wanted)" in printed(act) and "trials 4/2" not in printed(act, terminal=True)
 

@@ -21,7 +21,7 @@ from torch.nn import functional
 from support.trials import make_plan
 from sweep.data.tokenise import TokenisedData
 from sweep.engine.packed.engine import Packed
-from sweep.engine.protocol import Engine
+from sweep.engine.protocol import Engine, StudyCallbacks
 from sweep.engine.trainer import OneByOne, trained
 from sweep.model.base_model_cache import BaseModelCache
 from sweep.records.snapshot import Snapshot
@@ -166,9 +166,8 @@ def repeated(*trials: TrialPlan, data: TokenisedData) -> Run:
     for trial in trials:
         run.said.append(Said("pulled", trial.number))
         heard = partial(hear, trial)
-        with trained(
-            trial, base_models=BaseModelCache("cpu"), data=data, on_step=heard, on_eval=heard, as_packed=True
-        ) as done:
+        study = StudyCallbacks(heard, heard)
+        with trained(trial, base_models=BaseModelCache("cpu"), data=data, study=study, as_packed=True) as done:
             run.said.append(Said("ended", trial.number, done.outcome))
     return run
 

@@ -14,19 +14,19 @@ from sweep.engine import host_memory
 from sweep.launch.workspace import Workspace
 from sweep.records.final import Parameters
 from sweep.records.memory import MemoryFacts
-from sweep.study import footprints
+from sweep.study import measured_memory
 
 SPARE = 100 * 2**20  # bytes that each of two workers has beside those that its process holds
 
 
 def look(workspace: Workspace, workers: int = 1) -> MemoryFacts:
     with _little_memory():
-        return footprints.look(workspace, workers)
+        return measured_memory.look(workspace, workers)
 
 
 def measure(workspace: Workspace, configs: Sequence[tuple[Config, Parameters]], workers: int = 1) -> MemoryFacts:
     with _little_memory():
-        return footprints.measure(workspace, configs, workers)
+        return measured_memory.measure(workspace, configs, workers)
 
 
 @contextmanager

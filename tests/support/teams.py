@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from sweep.launch.mailbox import Mailbox
 from sweep.launch.messages import Batch, Reply
-from sweep.launch.port import Port
 from sweep.launch.team import Event, Heard, Joined, Lost, Member, Severed
 from sweep.launch.worker import Worker
 from sweep.launch.workspace import Facts, Workspace
@@ -34,7 +34,7 @@ class ThreadTeam:
         """Let a worker with this engine join."""
         member = Member(f"{host}/{len(self.workers)}", Facts(host, "cpu", "cpu", 1, 1, has_bf16=False, threads=1))
         workspace = Workspace(None, None, self.folder / str(len(self.workers)))  # type: ignore[arg-type]
-        worker = Worker(workspace, make_engine=lambda _, best: _with(engine, best), port=Port(seconds=0.02))
+        worker = Worker(workspace, make_engine=lambda _, best: _with(engine, best), mailbox=Mailbox(seconds=0.02))
         worker.start()
         self.workers[member] = worker
         self.members.append(member)

@@ -21,6 +21,7 @@ from sweep.config.steps import total_steps
 from sweep.data.labels import LabelSpace
 from sweep.data.splits import Rows, Splits
 from sweep.data.tokenise import TokenisedData
+from sweep.engine.protocol import StudyCallbacks
 from sweep.engine.trainer import OneByOne, Trained, trained
 from sweep.model.base_model_cache import BaseModelCache
 from sweep.provenance import DataState
@@ -136,7 +137,7 @@ class Remembering(BaseModelCache):
 
 def retrained(trial: TrialPlan, *, base_models: BaseModelCache, data: TokenisedData) -> AbstractContextManager[Trained]:
     """A trial as the final confirmation trains it: nobody stops it."""
-    return trained(trial, base_models=base_models, data=data, on_step=_go_on, on_eval=_go_on)
+    return trained(trial, base_models=base_models, data=data, study=StudyCallbacks(_go_on, _go_on))
 
 
 def _go_on(_: Step | EvalPoint) -> Verdict:

@@ -12,8 +12,8 @@ import pytest
 from sweep.records.store import Store
 from sweep.records.trial import EvalPoint
 from sweep.track.arrivals import Expected, absent_rows, compare, expected_by, main
+from sweep.track.mock_received import received_runs, unknown_operations
 from sweep.track.mock_settings import FOLDER
-from sweep.track.received import received_runs, unknown_operations
 from sweep.track.tracker import JobType, Run, trial_ending
 from wandb_mock.backend import Backend
 

@@ -23,8 +23,8 @@ from sweep.track.mock_tracker import MockTracker
 from sweep.track.null import NullRun
 from sweep.track.open import open_tracker, tracked
 from sweep.track.patience import NeverStopped
-from sweep.track.service import abandon
 from sweep.track.tracker import CutRun, Ending, JobType, cut_trial, trial_ending
+from sweep.track.wandb_service import abandon
 from wandb_mock.backend import Backend
 
 

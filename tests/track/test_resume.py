@@ -18,10 +18,10 @@ from sweep.records.store import Store
 from sweep.records.trial import EvalPoint, Step, TrialPlan
 from sweep.track.mlflow_tracker import MlflowSettings, MlflowTracker, _sqlite
 from sweep.track.open import open_tracker
-from sweep.track.service import abandon
 from sweep.track.tensorboard_tracker import TensorboardSettings, TensorboardTracker, written_steps
 from sweep.track.tracker import PAUSED, PUT_AWAY, Alert, Ending, JobType, Run, StoppedRun, Tracker, go_on
 from sweep.track.wandb_run import WandbRun
+from sweep.track.wandb_service import abandon
 from sweep.track.wandb_tracker import WandbTracker
 from wandb_mock import MockServer
 from wandb_mock.records import Run as Received

@@ -17,10 +17,10 @@ from sweep.records.store import Store
 from sweep.track import wandb_sweep
 from sweep.track.dashboard_ids import FILE, DashboardIds
 from sweep.track.open import open_tracker
-from sweep.track.searched import config_path, sweep_config
 from sweep.track.tracker import Ending, JobType, trial_ending
 from sweep.track.wandb_names import model_aliases, registry_path
 from sweep.track.wandb_run import WandbRun
+from sweep.track.wandb_search_space import config_path, sweep_config
 from wandb_mock.faults import Fault
 from wandb_mock.records import Sweep
 

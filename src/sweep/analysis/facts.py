@@ -176,8 +176,8 @@ class Facts:
 
 
 def read(store: Store, *, running: bool | None = None) -> Facts:
-    """Read the records of a run directory. `running` says whether its study is running; None finds
-    out whether a process holds the directory.
+    """Return all that the analysis of a run directory is made of, read from its records. `running`
+    says whether its study is running; None finds out whether a process holds the directory.
 
     Raises UserError where `store` is no run directory.
     """
@@ -246,8 +246,8 @@ def _begun_trials(store: Store, ended: Mapping[int, object]) -> tuple[int, ...]:
 
 
 def read_resampled_test(task: Task, final: FinalRecord, predictions: tuple[Prediction, ...]) -> ResampledTest:
-    """Read the test result from the predictions if they belong to the record, else from the
-    scores."""
+    """Return the test result, read from the predictions if they belong to the record, else from
+    the scores."""
     metrics = {name.removeprefix("test/"): value for name, value in final.test.items()}
     baseline = {name.removeprefix("test/"): value for name, value in final.baseline.items()}
     names = {name for row in predictions for name in (*row.label, *row.predicted)}

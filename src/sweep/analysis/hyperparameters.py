@@ -122,8 +122,8 @@ def effects(facts: Facts) -> tuple[Effect, ...]:
 
 
 def importances(facts: Facts) -> dict[str, float]:
-    """Optuna's default evaluator, PED-ANOVA (Watanabe et al., IJCAI 2023), on the completed
-    trials; empty below ENOUGH.
+    """Return the importance of each searched key by Optuna's default evaluator, PED-ANOVA
+    (Watanabe et al., IJCAI 2023), on the completed trials; empty below ENOUGH.
 
     The trials are taken from the records, so no storage is opened. Keys searched under a condition
     only are left out.

@@ -155,8 +155,8 @@ def _before(facts: Facts, final: FinalRecord) -> Before | None:
 
 
 def _gains(found: Sequence[Scores], objective: Objective) -> tuple[Gains, ...]:
-    """Test against what it is held against: all that is known of test, and the winner's own on
-    validation."""
+    """Return the gains of test over what it is compared with: all that is known of test, and the
+    winner's own scores on validation."""
     ours, *others = sorted(found, key=lambda line: line.split != "test")
     held = (line for line in others if line.split == "test" or line.own)
     return tuple(Gains(line, _gain(ours.metrics, line.metrics, objective)) for line in held)

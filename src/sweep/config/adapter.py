@@ -231,7 +231,7 @@ def _peft_config_rule(kind: type[AdapterConfig]) -> str:
 
 
 def _found(method: object) -> type[AdapterConfig]:
-    """Raises ValidationError of the key `method`."""
+    """Return the config class of a method. Raises ValidationError of the key `method`."""
     if not isinstance(method, str):
         raise _fault("string_type", method)
     try:

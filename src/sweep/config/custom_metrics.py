@@ -41,7 +41,8 @@ def own_values(
     decided: NDArray[np.int64],
     probabilities: NDArray[np.float64],
 ) -> OwnValues:
-    """Compute each metric once. A value is NaN where a metric is not defined on these rows."""
+    """Return the value of each metric, computed once; NaN where a metric is not defined on these
+    rows."""
     values: dict[str, float] = {}
     errors: dict[str, UserError] = {}
     for path in paths:

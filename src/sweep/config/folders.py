@@ -6,9 +6,10 @@ Shipped files lie beside `src/` in a checkout, and inside the package in a wheel
 from __future__ import annotations
 
 import os
+import tempfile
 from pathlib import Path
 
-from sweep.errors import Fault
+from sweep.errors import NO_TEMPORARY_FOLDER, Fault, no_temporary_folder
 
 CACHE = "SWEEP_CACHE"
 _PACKAGE = Path(__file__).resolve().parents[1]
@@ -74,6 +75,17 @@ def cache_faults(_: object = None) -> list[Fault]:
     said = f"is {cache}" if os.environ.get(CACHE) else f"is not set, so that {cache} is the cache"
     rule = "name a folder that can be made or written to"
     return [Fault(CACHE, f"{said}, but {what}; {rule}", "the environment") for what in found]
+
+
+def temporary_faults(_: object = None) -> list[Fault]:
+    """Return a fault where no folder for temporary files can be written to."""
+    try:
+        tempfile.gettempdir()
+    except FileNotFoundError as error:
+        if not no_temporary_folder(error):
+            raise
+        return [Fault("", NO_TEMPORARY_FOLDER)]
+    return []
 
 
 def _unwritable(folder: Path) -> str | None:

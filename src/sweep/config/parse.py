@@ -5,7 +5,8 @@ from __future__ import annotations
 import copy
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from math import isfinite
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -44,14 +45,16 @@ def parse(tree: Mapping[str, Any], origin: Origin) -> tuple[Config, list[Fault]]
             config = Config.model_validate_json(json.dumps(left))
         except ValidationError as error:
             found = _faults(error, left, origin)
-            faults += found
-            removed = [
-                _remove(left, "adapter" if fault.path == METHOD else fault.path.split("[")[0]) for fault in found
-            ]
-            if not any(removed):
-                raise UserError(faults) from None
         else:
-            return config, faults
+            found = [
+                Fault(path, _rule(path, [_FINITE], {path: value}), origin(path)) for path, value in _infinite(left, "")
+            ]
+            if not found:
+                return config, faults
+        faults += found
+        removed = [_remove(left, "adapter" if fault.path == METHOD else fault.path.split("[")[0]) for fault in found]
+        if not any(removed):
+            raise UserError(faults)
 
 
 def _of_adapter(path: str, tree: Mapping[Any, Any], value: object) -> str:
@@ -68,7 +71,7 @@ def _method(tree: Mapping[Any, Any]) -> str:
 
 
 def _faults(error: ValidationError, tree: Mapping[str, Any], origin: Origin) -> list[Fault]:
-    """One fault a key: a union reports each of its members, which read better as one rule.
+    """Return one fault a key: a union reports each of its members, which read better as one rule.
 
     `tree` is what was validated.
     """
@@ -135,7 +138,7 @@ def _rule(path: str, texts: list[str], values: dict[str, Any]) -> str:
 
 
 def _known_part(location: tuple[int | str, ...]) -> tuple[str, tuple[int | str, ...]]:
-    """Split a pydantic location into the config key and the rest (an index, a union's member)."""
+    """Return the config key of a pydantic location, and the rest (an index, a union's member)."""
     owner: type[BaseModel] | None = Config
     names: list[str] = []
     for name in location:
@@ -184,7 +187,7 @@ def _unusable_values(value: Any, path: str) -> Iterable[Fault]:
     match value:
         case dict():
             for key, inner in value.items():
-                place = f"{path}.{_name(key)}" if path else _name(key)
+                place = _place(path, key)
                 if isinstance(key, str | int | float | None):
                     yield from _unusable_values(inner, place)
                 else:
@@ -199,3 +202,22 @@ def _unusable_values(value: Any, path: str) -> Iterable[Fault]:
             pass
         case _:
             yield Fault(path, f"is {value!r}, but must be a number, a text, true, false, null, a list or a mapping")
+
+
+def _infinite(value: Any, path: str) -> Iterator[tuple[str, float]]:
+    """Yield the numbers that JSON cannot hold in a tree that was parsed, with their places: those
+    in values of any kind, such as the options of a sampler, which the schema does not look at."""
+    match value:
+        case dict():
+            for key, inner in value.items():
+                yield from _infinite(inner, _place(path, key))
+        case list() | tuple():
+            for index, inner in enumerate(value):
+                yield from _infinite(inner, f"{path}[{index}]")
+        case float() if not isfinite(value):
+            yield path, value
+
+
+def _place(path: str, key: Any) -> str:
+    """Return the path of a key within the mapping at `path`."""
+    return f"{path}.{_name(key)}" if path else _name(key)

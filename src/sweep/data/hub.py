@@ -25,7 +25,7 @@ LOCAL_COPY = (
 
 
 def open_hub(config: DatasetConfig, wanted: Set[str]) -> Source:
-    """Load every split from the hub, or from its cache if the hub cannot be reached.
+    """Return every split, loaded from the hub, or from its cache if the hub cannot be reached.
 
     Raises UserError.
     """

@@ -11,9 +11,10 @@ from typing import Any
 import torch
 
 from sweep.engine.clock import SharedClock, place_of
-from sweep.engine.protocol import OnTrialStep
+from sweep.engine.protocol import OnTrialStep, StudyCallbacks
 from sweep.engine.snapshot import ENGINE, decode
 from sweep.engine.trial_state import TrialState
+from sweep.engine.trial_steps import TrialSteps
 from sweep.records.cost import Cost, unfinished_cost
 from sweep.records.device_time import DeviceTime
 from sweep.records.snapshot import BrokenSnapshotError
@@ -67,10 +68,9 @@ def saved_cost(trial: TrialPlan) -> Cost | None:
 def _put_away(trial: TrialPlan, on_step: OnTrialStep, device: torch.device) -> tuple[TrialState, dict[str, Any]]:
     """Return the state of a trial that is not loaded, and all that its snapshot holds: nothing
     where it cannot be read, or holds the states of several folds."""
-    state = TrialState(
-        trial.settings, SharedClock(place=place_of(trial, device)), partial(on_step, trial), lambda _: Verdict.CONTINUE,
-        schedule_steps=trial.total_steps, last_step=trial.total_steps,
-    )  # fmt: skip
+    study = StudyCallbacks(partial(on_step, trial), lambda _: Verdict.CONTINUE)
+    steps = TrialSteps(trial.total_steps, trial.total_steps)
+    state = TrialState(trial.settings, SharedClock(place=place_of(trial, device)), study, steps)
     if trial.snapshot is None:
         return state, {}
     try:

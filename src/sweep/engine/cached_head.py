@@ -26,7 +26,7 @@ from sweep.data.collate import label_tensor
 from sweep.data.tokenise import name_of
 from sweep.engine import memory
 from sweep.engine.arguments import autocast
-from sweep.engine.best import Best
+from sweep.engine.best_weights import Best
 from sweep.engine.evaluation import UNHEARD, Collator, Predictions, judged
 from sweep.engine.loss import mean_loss, wide
 from sweep.engine.optimizer_steps import OptimizerSteps
@@ -114,9 +114,11 @@ class Features:
 
 @dataclass(slots=True)
 class CachedHeadLoop:
+    """The training of one head on vectors of the base, from its first step to its last."""
+
     head: HeadModel
     train: Split
-    validation: Split | None  # None where nothing is evaluated
+    validation: Split | None  # None: nothing is evaluated
     loss: TrainingLoss
     steps: OptimizerSteps
     state: TrialState
@@ -232,7 +234,7 @@ def train(
             head.classifier,
             arguments,
             split.lengths,
-            state.schedule_steps,
+            state.steps.schedule,
             factors=features.settings.adapter.learning_rate_factors(),
         )
         with _few_threads(steps):

@@ -67,8 +67,8 @@ def predict(
     loss: MeanLoss,
     check_stop: Callable[[], None] = lambda: None,
 ) -> Predictions:
-    """Score every row of a tokenised dataset. No global random number is drawn, so that training
-    is not disturbed.
+    """Return the scores of every row of a tokenised dataset. No global random number is drawn, so
+    that training is not disturbed.
 
     Batches hold rows of like length, the longest first: less padding, and too little memory shows
     at once. `check_stop` is called after each batch, and what it raises is raised.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from statistics import stdev
 from typing import Any
@@ -21,8 +21,10 @@ from sweep.config.steps import evaluation_steps
 from sweep.engine.clock import Clock
 from sweep.engine.evaluation import Measured
 from sweep.engine.out_of_fold import joined
+from sweep.engine.protocol import StudyCallbacks
 from sweep.engine.snapshot import decode, encode
 from sweep.engine.trial_state import TrialState
+from sweep.engine.trial_steps import TrialSteps
 from sweep.records.cost import Cost, total, unfinished_cost
 from sweep.records.device_time import DeviceTime, added
 from sweep.records.snapshot import BrokenSnapshotError, Snapshot
@@ -71,41 +73,31 @@ class Member:
 class FoldedTrial:
     """A trial, its members, and their mean.
 
-    `report_step` and `report_eval` reach the study. `mean` holds the evaluations that all folds
-    have reached, the best of them, and why the trial ends. `out_of_fold` holds the scores of the
-    rows of all folds at the best of them, as in `Completed`; None where a snapshot did not have
-    them. `stop` is a verdict of the study that interrupts the trial or puts it away, and holds for
-    all members.
+    `study` are the callbacks of the trial for steps and evaluations. `mean` holds the evaluations
+    that all folds have reached, the best of them, and why the trial ends. `out_of_fold` holds the
+    scores of the rows of all folds at the best of them, as in `Completed`; None where a snapshot
+    did not have them. `stop` is a verdict of the study that interrupts the trial or puts it away,
+    and holds for all members.
     """
 
     plan: TrialPlan
     members: list[Member]
     rows: int  # of the first fold's train part
-    report_step: Callable[[Step], Verdict]
-    report_eval: Callable[[EvalPoint], Verdict]
+    study: StudyCallbacks
     mean: TrialState = field(init=False)
     logged: dict[int, dict[int, Metrics]] = field(default_factory=dict)  # by step and fold, until all folds are there
     out_of_fold: bytes | None = None
     stop: Verdict = Verdict.CONTINUE
 
     def __post_init__(self) -> None:
-        self.mean = TrialState.of(
-            self.plan.settings, Clock(), rows=self.rows, report_step=self.report_step, report_eval=self.report_eval
-        )
+        settings = self.plan.settings
+        self.mean = TrialState(settings, Clock(), self.study, TrialSteps.of(self.rows, settings.trainer))
 
     @classmethod
-    def of(
-        cls,
-        plan: TrialPlan,
-        folds: int,
-        rows: int,
-        *,
-        report_step: Callable[[Step], Verdict],
-        report_eval: Callable[[EvalPoint], Verdict],
-    ) -> FoldedTrial:
+    def of(cls, plan: TrialPlan, folds: int, rows: int, *, study: StudyCallbacks) -> FoldedTrial:
         """Return a trial that begins, or goes on from the snapshot of its plan."""
         members = [Member(_member_plan(plan, fold)) for fold in range(1, folds + 1)]
-        found = cls(plan, members, rows, report_step, report_eval)
+        found = cls(plan, members, rows, study)
         if plan.snapshot is not None:
             try:
                 found._load(decode(plan.snapshot, torch.device("cpu")))
@@ -239,7 +231,7 @@ class FoldedTrial:
             self.out_of_fold = joined(known) if len(known) == len(parts) else None
         for member in self.members:
             member.forget_scores(point.index)
-        verdict = self.report_eval(point)
+        verdict = self.study.on_eval(point)
         self._stop_by(verdict)
         self.mean.judge(Verdict.CONTINUE if verdict in _STOPS else verdict)
 
@@ -256,7 +248,7 @@ class FoldedTrial:
 
     def _report(self, metrics: Metrics, step: int, epoch: float) -> Verdict:
         seconds = math.fsum(member.seconds for member in self.members)
-        verdict = self.report_step(Step(step, self.plan.total_steps, epoch, metrics, seconds))
+        verdict = self.study.on_step(Step(step, self.plan.total_steps, epoch, metrics, seconds))
         self._stop_by(verdict)
         return self.stop if self.stop in _STOPS else verdict
 

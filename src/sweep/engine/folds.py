@@ -19,6 +19,7 @@ from sweep.engine.protocol import (
     OnTrialEval,
     OnTrialSnapshot,
     OnTrialStep,
+    StudyCallbacks,
     no_snapshot,
 )
 from sweep.records.snapshot import Snapshot
@@ -88,10 +89,8 @@ class _Run:
         return (member for trial in self.trials.values() for member in trial.waiting)
 
     def _open(self, plan: TrialPlan) -> None:
-        trial = FoldedTrial.of(
-            plan, self.engine.folds, self.engine.rows,
-            report_step=lambda step: self.on_step(plan, step), report_eval=lambda point: self.on_eval(plan, point),
-        )  # fmt: skip
+        study = StudyCallbacks(lambda step: self.on_step(plan, step), lambda point: self.on_eval(plan, point))
+        trial = FoldedTrial.of(plan, self.engine.folds, self.engine.rows, study=study)
         self.trials[plan.key] = trial
         self._close_if_over(trial)  # the snapshot of a trial whose folds had all ended
 

@@ -45,6 +45,8 @@ class StepTaken:
 
 @dataclass(slots=True)
 class OptimizerSteps:
+    """The optimizer steps of one trial: its optimizer and schedule, and the `order` of its rows."""
+
     arguments: TrainingArguments
     weights: list[nn.Parameter]
     optimizer: Optimizer
@@ -98,8 +100,9 @@ class OptimizerSteps:
                 yield StepBatches(part, epoch + (start + len(part)) / len(batches))
 
     def step(self) -> StepTaken:
-        """Clip the gradients and take an optimizer step. Touches nothing but the trial's own
-        weights and optimizer, so that several trials can take their steps in different threads."""
+        """Clip the gradients and take an optimizer step. Return its learning rate and the norm
+        before clipping. Touches nothing but the trial's own weights and optimizer, so that several
+        trials can take their steps in different threads."""
         norm = nn.utils.clip_grad_norm_(self.weights, self.arguments.max_grad_norm or math.inf)
         self.optimizer.step()
         rate = float(self.schedule.get_last_lr()[0])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Protocol
 
 from sweep.records.snapshot import Snapshot
@@ -13,6 +14,20 @@ OnTrialStep = Callable[[TrialPlan, Step], Verdict]
 OnTrialEval = Callable[[TrialPlan, EvalPoint], Verdict]
 OnTrialEnd = Callable[[TrialPlan, Outcome], None]
 OnTrialSnapshot = Callable[[TrialPlan, Snapshot], None]
+
+
+OnStep = Callable[[Step], Verdict]
+OnEval = Callable[[EvalPoint], Verdict]
+OnSnapshot = Callable[[Snapshot], None]
+
+
+@dataclass(frozen=True, slots=True)
+class StudyCallbacks:
+    """The callbacks of `Engine.run` for one trial."""
+
+    on_step: OnStep
+    on_eval: OnEval
+    on_snapshot: OnSnapshot = lambda _: None
 
 
 def no_snapshot(_plan: TrialPlan, _snapshot: Snapshot) -> None:

@@ -19,7 +19,7 @@ from transformers.trainer_callback import PrinterCallback
 from transformers.trainer_pt_utils import LengthGroupedSampler
 
 from sweep.engine import memory
-from sweep.engine.best import Best
+from sweep.engine.best_weights import Best
 from sweep.engine.callback import TrialCallback
 from sweep.engine.evaluation import UNHEARD
 from sweep.engine.optimizer_state import optimizer_state, set_optimizer_state

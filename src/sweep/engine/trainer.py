@@ -21,7 +21,7 @@ from sweep.data.tokenise import TokenisedData
 from sweep.engine import cached_head, memory, reporting_trainer
 from sweep.engine.arguments import autocast, training_arguments
 from sweep.engine.before_start import cost_of_snapshot, failed_before_start
-from sweep.engine.best import Best
+from sweep.engine.best_weights import Best
 from sweep.engine.callback import TrialCallback
 from sweep.engine.clock import Clock, place_of
 from sweep.engine.evaluation import UNHEARD, Collator, Predictions, predict
@@ -29,12 +29,22 @@ from sweep.engine.first_weights import set_first_weights
 from sweep.engine.limit_watch import LimitWatch
 from sweep.engine.loss import mean_loss
 from sweep.engine.packed.replay import Replay
-from sweep.engine.protocol import NextTrial, OnTrialEnd, OnTrialEval, OnTrialSnapshot, OnTrialStep, no_snapshot
+from sweep.engine.protocol import (
+    NextTrial,
+    OnTrialEnd,
+    OnTrialEval,
+    OnTrialSnapshot,
+    OnTrialStep,
+    StudyCallbacks,
+    no_snapshot,
+)
 from sweep.engine.reporting_trainer import ReportingTrainer
 from sweep.engine.snapshot import ENGINE, opened, suited
+from sweep.engine.snapshot_timer import SnapshotTimer
 from sweep.engine.snapshottable import unsaved
 from sweep.engine.training_loss import TrainingLoss, training_loss
-from sweep.engine.trial_state import OnEval, OnSnapshot, OnStep, Stopped, TrialState
+from sweep.engine.trial_state import Stopped, TrialState
+from sweep.engine.trial_steps import TrialSteps
 from sweep.errors import first_line
 from sweep.model.account import unwrapped
 from sweep.model.base_model_cache import BaseModelCache
@@ -100,9 +110,11 @@ class OneByOne:
                 trial,
                 base_models=self.base_models,
                 data=self.data,
-                on_step=lambda step: on_step(trial, step),
-                on_eval=lambda point: on_eval(trial, point),
-                on_snapshot=lambda snapshot: on_snapshot(trial, snapshot),
+                study=StudyCallbacks(
+                    lambda step: on_step(trial, step),
+                    lambda point: on_eval(trial, point),
+                    lambda snapshot: on_snapshot(trial, snapshot),
+                ),
                 best_dir=self.best_dir(trial),
             ) as done:
                 return done.outcome
@@ -120,9 +132,7 @@ def trained(
     *,
     base_models: BaseModelCache,
     data: TokenisedData,
-    on_step: OnStep,
-    on_eval: OnEval,
-    on_snapshot: OnSnapshot = lambda _: None,
+    study: StudyCallbacks,
     best_dir: Path | None = None,
     evaluated: bool = True,
     as_packed: bool = False,
@@ -148,12 +158,14 @@ def trained(
     held_out = data.validation(tokenizer, settings.max_length, prompt) if evaluated else None
     with base_models.model(settings, labels) as model, base_models.temporary_folder() as folder:
         best, watch = Best.of(model, tokenizer, trial.config, labels, best_dir), LimitWatch(trial.watched, device)
-        state = TrialState.of(
-            settings, clock, rows=len(rows), keeper=best,
-            report_step=watch.reporting(on_step), report_eval=watch.evaluated(on_eval),
-            trained_parameters=trained_parameters(model), labels=labels.names,
-            stop_after=None if evaluated and not as_planned else trial.total_steps, evaluated_as=whole if evaluated else None,
-            report_snapshot=on_snapshot, snapshot_at_end=snapshot_at_end,
+        steps = TrialSteps.of(
+            len(rows), settings.trainer, evaluated_as=whole if evaluated else None,
+            stop_after=None if evaluated and not as_planned else trial.total_steps,
+        )  # fmt: skip
+        watched = StudyCallbacks(watch.reporting(study.on_step), watch.evaluated(study.on_eval), study.on_snapshot)
+        state = TrialState(
+            settings, clock, watched, steps, keeper=best, trained_parameters=trained_parameters(model), labels=labels.names,
+            snapshots=SnapshotTimer(settings.snapshot_every, at_end=snapshot_at_end),
         )  # fmt: skip
         training = _Training(
             trial, base_models, data, model, rows, held_out, best, watch, state,
@@ -240,8 +252,8 @@ class _Training:
     def _by_cached_head(
         self, arguments: TrainingArguments, loss: TrainingLoss, resumed: dict[str, Any] | None
     ) -> Cost | None:
-        """Train the head on vectors of the base; None where it reads more than one vector a
-        row."""
+        """Train the head on vectors of the base. Return the cost; None where the head reads more
+        than one vector a row."""
         features = cached_head.Features(
             self.base_models, unwrapped(self.model), self.settings, self.collate, self.state.check_stop
         )

@@ -18,24 +18,21 @@ import torch
 from torch import Tensor
 
 from sweep.config.settings import TrainSettings
-from sweep.config.steps import evaluation_steps, stretched, total_steps
 from sweep.engine import memory
 from sweep.engine.clock import Clock
 from sweep.engine.evaluation import Predictions, measure
 from sweep.engine.out_of_fold import reported
+from sweep.engine.protocol import StudyCallbacks
 from sweep.engine.running_loss import RunningLoss
 from sweep.engine.second_objective import measured_so_far, undefined
 from sweep.engine.snapshot import encode, made_by
 from sweep.engine.snapshot_timer import Position, SnapshotTimer, never
+from sweep.engine.trial_steps import TrialSteps
 from sweep.engine.warning import warn_once
 from sweep.engine.weight_keeper import KeepsNothing, WeightKeeper
 from sweep.records.cost import Cost
 from sweep.records.snapshot import Snapshot
 from sweep.records.trial import Completed, EvalPoint, Failed, FailureReason, Metrics, Outcome, Pruned, Step, Verdict
-
-OnStep = Callable[[Step], Verdict]
-OnEval = Callable[[EvalPoint], Verdict]
-OnSnapshot = Callable[[Snapshot], None]
 
 LOGGED = ("loss", "learning_rate", "grad_norm")
 _COUNTS = ("step", "epoch", "samples", "eval_samples", "idle", "stopped_early", "trained_parameters", "flops_ahead")
@@ -49,10 +46,8 @@ class Stopped(Exception):
 class TrialState:
     """One trial between its first batch and its outcome.
 
-    `schedule_steps` is the length of the learning-rate schedule and `last_step` the step after
-    which training ends; the two differ only for a training without evaluations. `due` are the
-    steps after which the validation split is read, the last one among them. The study hears of
-    each step by `report_step` and of each evaluation by `report_eval`, and answers with a verdict.
+    `study` are the callbacks by which it hears of each step and evaluation, and answers with a
+    verdict, and by which it gets snapshots. `labels` are the names of the labels.
 
     A verdict of PRUNE is kept in `verdict`; every other early end except early stopping is a
     `failure`. A trial that is `put_away` ends when a snapshot holds all of it; one that cannot be
@@ -61,15 +56,11 @@ class TrialState:
 
     settings: TrainSettings
     clock: Clock
-    report_step: OnStep
-    report_eval: OnEval
-    schedule_steps: int
-    last_step: int
-    due: frozenset[int] = frozenset()
+    study: StudyCallbacks
+    steps: TrialSteps
     keeper: WeightKeeper = field(default_factory=KeepsNothing)
     trained_parameters: int = 0
-    labels: tuple[str, ...] = ()  # the names of the labels
-    report_snapshot: OnSnapshot = lambda _: None
+    labels: tuple[str, ...] = ()
     snapshots: SnapshotTimer = field(default_factory=never)
 
     step: int = 0
@@ -88,36 +79,6 @@ class TrialState:
     flops_ahead: float = 0.0  # floating-point operations before the first step
     heard: float = field(default_factory=time.monotonic)  # when the study gave its last verdict on a step
 
-    @classmethod
-    def of(
-        cls,
-        settings: TrainSettings,
-        clock: Clock,
-        *,
-        rows: int,
-        report_step: OnStep,
-        report_eval: OnEval,
-        keeper: WeightKeeper | None = None,
-        trained_parameters: int = 0,
-        labels: tuple[str, ...] = (),
-        stop_after: int | None = None,
-        report_snapshot: OnSnapshot = lambda _: None,
-        snapshot_at_end: bool = False,
-        evaluated_as: int | None = None,
-    ) -> TrialState:
-        """Return the state of a trial that trains on so many `rows`. With `stop_after`, training
-        ends after that step of the schedule. `snapshot_at_end` asks for a snapshot after the last
-        step too. Evaluations come at the shares of the schedule of those of a training on
-        `evaluated_as` rows; with `stop_after` and without such rows there are none."""
-        steps = total_steps(rows, settings.trainer)
-        due = stretched(evaluation_steps(evaluated_as or rows, settings.trainer), steps)
-        return cls(
-            settings, clock, report_step, report_eval, schedule_steps=steps,
-            last_step=steps if stop_after is None else stop_after, due=frozenset(due if evaluated_as or stop_after is None else ()),
-            keeper=keeper or KeepsNothing(), trained_parameters=trained_parameters, labels=labels,
-            report_snapshot=report_snapshot, snapshots=SnapshotTimer(settings.snapshot_every, at_end=snapshot_at_end),
-        )  # fmt: skip
-
     @property
     def ended(self) -> bool:
         """Return whether the trial ends before its last step."""
@@ -130,13 +91,13 @@ class TrialState:
 
     @property
     def at_last_step(self) -> bool:
-        return self.step >= min(self.last_step, self.schedule_steps)
+        return self.step >= min(self.steps.last, self.steps.schedule)
 
     @property
     def evaluation_due(self) -> bool:
         """Return whether the validation split is to be read after the present step."""
         evaluated = bool(self.evals) and self.evals[-1].step == self.step
-        return self.step in self.due and not self.ended and not evaluated
+        return self.step in self.steps.evaluated and not self.ended and not evaluated
 
     @property
     def interrupted(self) -> bool:
@@ -163,7 +124,7 @@ class TrialState:
             due = wanted and self.snapshots.gained(self.position)
         if due:
             with self.clock.set_aside():
-                self.snapshots.take(self.position, lambda: self._snapshot(parts()), self.report_snapshot)
+                self.snapshots.take(self.position, lambda: self._snapshot(parts()), self.study.on_snapshot)
         if not self.finished:
             self._leave_if_saved()
 
@@ -204,7 +165,7 @@ class TrialState:
         trial goes on, where it has given no verdict for `unheard` seconds. Raises `Stopped` where
         it does not: the evaluation is due again when the trial is taken up."""
         if time.monotonic() - self.heard >= unheard:
-            self.apply(self.report_step(self._present({})))
+            self.apply(self.study.on_step(self._present({})))
             self.heard = time.monotonic()
         if self.ended:
             raise Stopped
@@ -282,7 +243,7 @@ class TrialState:
             if self.add(self.step, self.epoch, metrics):
                 self.keeper.keep()
             self.snapshots.evaluated = True
-            verdict = self.report_eval(reported(self.evals[-1], found, settings))
+            verdict = self.study.on_eval(reported(self.evals[-1], found, settings))
         self.judge(verdict)
 
     def _measured(self, found: Predictions) -> Metrics:
@@ -369,12 +330,12 @@ class TrialState:
 
     def _report(self, metrics: Metrics) -> None:
         with self.clock.set_aside():
-            verdict = self.report_step(self._present(metrics))
+            verdict = self.study.on_step(self._present(metrics))
         self.heard = time.monotonic()
         self.apply(verdict)
 
     def _present(self, metrics: Metrics) -> Step:
-        return Step(self.step, self.last_step, self.epoch, metrics, self.clock.total())
+        return Step(self.step, self.steps.last, self.epoch, metrics, self.clock.total())
 
     def judge(self, verdict: Verdict) -> None:
         """Apply the verdict on an evaluation. After its last evaluation a trial is complete, not
@@ -389,4 +350,4 @@ class TrialState:
         return patience is not None and self.idle >= patience
 
     def _diverge(self, name: str, loss: float) -> None:
-        self.fail(FailureReason.DIVERGED, f"{name} is {loss} at step {self.step} of {self.schedule_steps}")
+        self.fail(FailureReason.DIVERGED, f"{name} is {loss} at step {self.step} of {self.steps.schedule}")

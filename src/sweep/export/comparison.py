@@ -53,7 +53,8 @@ def compare(
     precision: str,
     tolerance: float | None,
 ) -> Comparison:
-    """Compare logits, (rows, labels), of the rows at `indices` of the validation split.
+    """Return how far logits, (rows, labels), of the rows at `indices` of the validation split
+    differ.
 
     `precision` is the coarser type of the two computations; `tolerance` None takes its share of
     the largest logit, at least 1.

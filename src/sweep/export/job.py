@@ -31,7 +31,8 @@ class Job:
 
     @classmethod
     def of(cls, winner: Winner, manifest: Manifest, request: Request) -> Job:
-        """Read the rows and the tokenizer. Raises UserError where they cannot be had."""
+        """Return the job, with its rows and tokenizer. Raises UserError where they cannot be
+        had."""
         sample = check_rows(winner, request.rows, request.data)
         tokenizer = artifact.load_tokenizer(manifest, winner.model)
         return cls(winner, manifest, request, sample, Scorer.of(winner, manifest, tokenizer, sample.rows))

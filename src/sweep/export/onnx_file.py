@@ -25,7 +25,7 @@ from sweep.engine.metrics import Scores
 from sweep.errors import UserError, first_line, raise_if_out_of_memory
 from sweep.export.traced import calibrated, traceable
 from sweep.model.account import unwrapped
-from sweep.model.words import WordScorer
+from sweep.model.label_words import WordScorer
 
 FILE = "model.onnx"
 # The operators that PyTorch's exporter is written in: a later set is made by a conversion.

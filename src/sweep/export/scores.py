@@ -21,8 +21,8 @@ from sweep.engine.loss import mean_loss
 from sweep.engine.metrics import Scores
 from sweep.engine.temperature import scaled
 from sweep.model.account import unwrapped
+from sweep.model.label_words import WordScorer
 from sweep.model.manifest import Manifest
-from sweep.model.words import WordScorer
 from sweep.records.winner import Winner
 
 

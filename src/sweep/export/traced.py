@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from sweep.model.account import unwrapped, without_words
-from sweep.model.words import WordScorer
+from sweep.model.label_words import WordScorer
 
 
 def traceable(model: nn.Module, names: tuple[str, ...]) -> nn.Module:
@@ -99,7 +99,7 @@ class WordLogits(nn.Module):
         return logits.float().log_softmax(-1)
 
     def _pick(self, _: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
-        """Give the output layer the hidden states of the places alone."""
+        """Return the inputs of the output layer with the hidden states of the places alone."""
         assert self._at is not None, "set before each pass"
         hidden: Tensor = args[0]
         return hidden.gather(1, self._at[:, :, None].expand(-1, -1, hidden.shape[-1])), *args[1:]

@@ -32,7 +32,7 @@ class Written:
 
 
 def write_merged(job: Job, folder: Path) -> Written:
-    """Write a folder of transformers alone, and read its logits with the pipeline."""
+    """Write a folder of transformers alone. Return it with its logits by the pipeline."""
     model, same = job.widened()
     inner, tokenizer = plain.merged(model), job.scorer.tokenizer
     code = None if pooling.made_plain(inner, job.scorer.plain) else job.manifest.base.pooling
@@ -54,7 +54,7 @@ def write_merged(job: Job, folder: Path) -> Written:
 
 
 def write_onnx(job: Job, folder: Path) -> Written:
-    """Write an ONNX file with its tokenizer, and read its logits with onnxruntime."""
+    """Write an ONNX file with its tokenizer. Return it with its logits by onnxruntime."""
     tokenizer, manifest = job.scorer.tokenizer, job.manifest
     onnx_file.refuse_code(tokenizer)
     unmerged, same = job.widened()
@@ -89,8 +89,8 @@ def _merged_if_possible(job: Job, model: nn.Module) -> nn.Module:
 
 
 def write_adapter(job: Job, folder: Path) -> Written:
-    """Copy the saved model, and read the logits of the copy as the study computes them; its card
-    is that of the winner."""
+    """Copy the saved model. Return the logits of the copy, as the study computes them; its card is
+    that of the winner."""
     shutil.copytree(job.winner.model, folder, dirs_exist_ok=True)
     model, _ = artifact.load(folder, base=job.request.base)
     scores, base = job.scorer.study(model), job.manifest.base

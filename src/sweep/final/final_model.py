@@ -13,7 +13,7 @@ from sweep.data.splits import Rows
 from sweep.engine.evaluation import Measured, Predictions
 from sweep.errors import UserError, naming
 from sweep.final.local_model import Listener, LocalModel, Saving, Training, TrainingEnd
-from sweep.final.watch import Watch
+from sweep.final.training_listener import TrainingListener
 from sweep.launch.launcher import Hosted
 from sweep.launch.lost import WorkerLostError
 from sweep.records.final import Parameters
@@ -76,7 +76,7 @@ class _Files:
             file.write(data)
 
 
-def with_model(session: Session, work: Callable[[FinalModel], T], watch: Watch) -> T:
+def with_model(session: Session, work: Callable[[FinalModel], T], watch: TrainingListener) -> T:
     """Return what `work` makes of a model that is not trained yet, whose training is watched;
     `work` is called again, with another model, where a worker is lost.
 

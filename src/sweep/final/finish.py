@@ -12,14 +12,14 @@ from sweep.config.metrics import means_alone, recorded_metrics
 from sweep.config.schema import Scalar
 from sweep.config.secrets import shown
 from sweep.config.steps import total_steps
-from sweep.engine.best import replace_folder
+from sweep.engine.best_weights import replace_folder
 from sweep.final.files import write_confusion, write_predictions
 from sweep.final.final_model import FinalModel, with_model
 from sweep.final.local_model import Saving, Training
 from sweep.final.out_of_fold import fitted_to, out_of_fold
 from sweep.final.reading import Decisions, baselines, decisions, read_test, shares
 from sweep.final.retrain import refit_plan, retrain_plan, scored, train, watched
-from sweep.final.watch import Watch
+from sweep.final.training_listener import TrainingListener
 from sweep.records.final import Confirmation, FinalRecord, Refit, RetrainRecord
 from sweep.records.same_rows import same_rows
 from sweep.records.snapshots import refit_key, retrain_key
@@ -123,7 +123,8 @@ def _retrain_and_test(session: Session, one: Chosen, plan: TrialPlan, together: 
 
 
 def _retrain_and_keep(session: Session, one: Chosen, plan: TrialPlan) -> RetrainRecord:
-    """Retrain the trial and write the record, so that after a stop only the refit is left."""
+    """Retrain the trial, write the record and return it, so that after a stop only the refit is
+    left."""
     plan, fold = retrain_plan(session, plan, one.record), ", on the first fold" if session.plan.splits.folds else ""
     with watched(session, retrain_key(plan.number), plan, f"final: {one.title} again, from scratch{fold}") as watch:
         again = with_model(session, partial(_retrained, session, one, plan, watch), watch)
@@ -201,7 +202,9 @@ def _refit_and_test(
         watch.progress.drop()
 
 
-def _retrained(session: Session, one: Chosen, plan: TrialPlan, watch: Watch, model: FinalModel) -> RetrainRecord:
+def _retrained(
+    session: Session, one: Chosen, plan: TrialPlan, watch: TrainingListener, model: FinalModel
+) -> RetrainRecord:
     outcome = train(model, Training(plan, as_packed=_packed(one)), watch).outcome
     assert isinstance(outcome, Completed), "nothing prunes a retraining, and one that failed does not come here"
     decided = decisions(

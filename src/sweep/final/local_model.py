@@ -17,6 +17,7 @@ from sweep.data.splits import Rows
 from sweep.data.tokenise import TokenisedData, tokenise
 from sweep.engine import memory
 from sweep.engine.evaluation import Measured, Predictions
+from sweep.engine.protocol import StudyCallbacks
 from sweep.engine.trainer import Trained, trained
 from sweep.engine.untrained import before
 from sweep.errors import ADVICE, UserError, first_line
@@ -108,7 +109,8 @@ class LocalModel:
         self._saved = False
 
     def train(self, training: Training, listener: Listener) -> TrainingEnd:
-        """Train the model, from the snapshot of its plan on where there is one."""
+        """Train the model, from the snapshot of its plan on where there is one. Return how it
+        ended."""
         training, keep = _with_kept_snapshot(training, listener)
         self._training = training
         splits, refit = self._data.splits, training.refit
@@ -120,9 +122,9 @@ class LocalModel:
         with self._memory_errors():
             result = self._open.enter_context(
                 trained(
-                    training.plan, base_models=self._base_models, data=data, on_step=step, on_eval=listener.evaluated,
-                    on_snapshot=keep, best_dir=None, evaluated=not refit, as_packed=training.as_packed,
-                    snapshot_at_end=True, as_planned=True,
+                    training.plan, base_models=self._base_models, data=data,
+                    study=StudyCallbacks(step, listener.evaluated, keep), evaluated=not refit,
+                    as_packed=training.as_packed, snapshot_at_end=True, as_planned=True,
                 )
             )  # fmt: skip
         self._result = result

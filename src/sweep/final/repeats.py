@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from sweep.config.schema import Scalar
 from sweep.errors import Interrupted
 from sweep.final.progress import kept_rows
-from sweep.final.watch import Watch
+from sweep.final.training_listener import TrainingListener
 from sweep.provenance import Fingerprint
 from sweep.records.final import Repeat
 from sweep.records.snapshot import Snapshot
@@ -27,8 +27,8 @@ from sweep.records.trial import (
     TrialRecord,
     Verdict,
 )
-from sweep.study.forecasts import Forecasts
 from sweep.study.losses import Losses
+from sweep.study.memory_prediction import Forecasts
 from sweep.study.session import Session
 from sweep.track.tracker import CutRun, Ending, JobType
 
@@ -122,8 +122,8 @@ class _Loop:
 
     session: Session
     remaining: deque[_Due]
-    running: dict[tuple[int, int], tuple[_Due, Watch]] = field(default_factory=dict)
-    stopped: dict[tuple[int, int], Watch] = field(default_factory=dict)  # to go on in this process
+    running: dict[tuple[int, int], tuple[_Due, TrainingListener]] = field(default_factory=dict)
+    stopped: dict[tuple[int, int], TrainingListener] = field(default_factory=dict)  # to go on in this process
     losses: dict[tuple[int, int], Losses] = field(default_factory=dict)
 
     def next(self) -> TrialPlan | None:
@@ -132,7 +132,7 @@ class _Loop:
         due = self.remaining.popleft()
         watch = self.stopped.pop(due.plan.key, None)
         if watch is None:
-            watch = Watch.begin(self.session, due.name, due.plan, due.title, JobType.CONFIRM)
+            watch = TrainingListener.begin(self.session, due.name, due.plan, due.title, JobType.CONFIRM)
         else:
             self.session.view.begin(due.plan, due.title, since=watch.kept_step())
         self.running[due.plan.key] = due, watch
@@ -162,7 +162,7 @@ class _Loop:
     def snapshot(self, plan: TrialPlan, snapshot: Snapshot) -> None:
         self.running[plan.key][1].snapshot(snapshot)
 
-    def _goes_on(self, due: _Due, watch: Watch, outcome: Outcome) -> bool:
+    def _goes_on(self, due: _Due, watch: TrainingListener, outcome: Outcome) -> bool:
         if not isinstance(outcome, Failed):
             return False
         lost = outcome.reason is FailureReason.LOST

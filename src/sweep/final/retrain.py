@@ -13,7 +13,7 @@ from sweep.config.steps import refit_steps
 from sweep.errors import ADVICE, Interrupted, UserError
 from sweep.final.final_model import FinalModel
 from sweep.final.local_model import Training, TrainingEnd
-from sweep.final.watch import Watch
+from sweep.final.training_listener import TrainingListener
 from sweep.launch.lost import WorkerLostError
 from sweep.records.final import RetrainRecord
 from sweep.records.trial import EvalPoint, Failed, FailureReason, TrialPlan, TrialRecord
@@ -24,10 +24,10 @@ from sweep.track.tracker import JobType
 @contextmanager
 def watched(
     session: Session, key: str, plan: TrialPlan, title: str, job_type: JobType = JobType.FINAL
-) -> Iterator[Watch]:
+) -> Iterator[TrainingListener]:
     """Open a run of the tracker for a training, and end it as failed if an error ends the
     training."""
-    watch = Watch.begin(session, key, plan, title, job_type)
+    watch = TrainingListener.begin(session, key, plan, title, job_type)
     try:
         yield watch
     except BaseException as error:
@@ -38,9 +38,9 @@ def watched(
         session.view.over(title)
 
 
-def train(model: FinalModel, training: Training, watch: Watch) -> TrainingEnd:
-    """Train the model, from the last snapshot on where there is one. One that diverged, or has no
-    score, begins anew the next time.
+def train(model: FinalModel, training: Training, watch: TrainingListener) -> TrainingEnd:
+    """Train the model, from the last snapshot on where there is one. Return how it ended. One that
+    diverged, or has no score, begins anew the next time.
 
     Raises Interrupted after Ctrl-C, WorkerLostError where the worker was told to end, and
     UserError if the training fails or memory runs out.

@@ -92,8 +92,8 @@ class Actor:
 
         from sweep.engine.numerics import tell_libraries
         from sweep.errors import UserError
-        from sweep.launch.left_over import clear_left_over
         from sweep.launch.messages import Warned
+        from sweep.launch.stale_folders import clear_left_over
         from sweep.launch.worker import Worker
         from sweep.launch.workspace import Workspace, facts_of
 
@@ -107,7 +107,7 @@ class Actor:
             facts = facts_of(worker.workspace.base_models.device)
         except UserError as error:
             return Refusal(socket.gethostname(), tuple(map(str, error.faults)))
-        logging.getLogger("sweep").addHandler(_Forwarded(lambda text: worker.port.tell(Warned(text))))
+        logging.getLogger("sweep").addHandler(_Forwarded(lambda text: worker.mailbox.tell(Warned(text))))
         worker.start()
         self._worker = worker
         return facts

@@ -84,8 +84,8 @@ class Launcher(Protocol):
         """Return an engine for a search."""
 
     def hosted(self, make: Make) -> AbstractContextManager[Hosted]:
-        """Make an object where trials are trained, by a class or function of a module. It is
-        closed, by its `close()`, at the end of the context."""
+        """Return a context with an object that a class or function of a module makes where trials
+        are trained. It is closed, by its `close()`, at the end of the context."""
 
     def memory_in_use(self) -> int:
         """Return the bytes that the trials take now."""

@@ -7,11 +7,11 @@ from collections.abc import Collection, Iterable, Sequence
 from sweep.errors import Fault
 from sweep.launch.actor import Refusal
 from sweep.launch.ray_cluster import Node
-from sweep.launch.shape import Shape
+from sweep.launch.worker_layout import WorkerLayout
 
 
 def no_worker(
-    head: tuple[str, int], shape: Shape, nodes: Sequence[Node], refused: Iterable[Refusal],
+    head: tuple[str, int], shape: WorkerLayout, nodes: Sequence[Node], refused: Iterable[Refusal],
     waiting: Collection[str], wait: float,
 ) -> list[Fault]:  # fmt: skip
     """Return the faults of a cluster that has had no worker for `wait` seconds: why workers
@@ -29,7 +29,7 @@ def no_worker(
     return [Fault("launcher", rule) for rule in rules]
 
 
-def _way_out(head: tuple[str, int], shape: Shape, nodes: Sequence[Node]) -> str:
+def _way_out(head: tuple[str, int], shape: WorkerLayout, nodes: Sequence[Node]) -> str:
     """Return what to type where no node can have a worker."""
     most = max((node.cpus for node in nodes if not node.draining), default=0)
     add = f"add a node: ray start --address={head[0]}:{head[1]}"

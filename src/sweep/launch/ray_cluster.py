@@ -24,8 +24,8 @@ from sweep.engine.host_memory import host_limit
 from sweep.errors import UserError
 from sweep.launch.code import PACKAGE
 from sweep.launch.head_address import NO_HEAD, check_head
-from sweep.launch.left_over import clear_left_over
 from sweep.launch.staging import stage, too_large
+from sweep.launch.stale_folders import clear_left_over
 from sweep.launch.token_file import token_for_user_alone
 
 _FOLDER = "sweep-ray-"

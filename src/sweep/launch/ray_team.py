@@ -19,8 +19,8 @@ from sweep.launch.lost import raise_remote, why_it_died, why_not_greeted
 from sweep.launch.messages import Batch, Done, Ended, Files, Message, Reply, Saved
 from sweep.launch.no_worker import no_worker
 from sweep.launch.ray_cluster import Cluster, Node
-from sweep.launch.shape import Shape
 from sweep.launch.team import Brought, Event, Heard, Joined, Lost, Member, Severed
+from sweep.launch.worker_layout import WorkerLayout
 
 _LOOK = 1.0  # seconds between two looks at the nodes
 _CUT_OFF = 15.0  # seconds without the head until the cluster counts as lost: Ray ends the process after 60
@@ -55,7 +55,7 @@ class RayTeam:
     """
 
     cluster: Cluster
-    shape: Shape
+    shape: WorkerLayout
     spec: Spec
     splits: Splits
     wait: float

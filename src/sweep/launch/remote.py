@@ -19,9 +19,9 @@ from sweep.launch.messages import Answer, Call, Called, Close, Done, Open, Order
 from sweep.launch.ray_cluster import Cluster, connected
 from sweep.launch.ray_team import RayTeam
 from sweep.launch.remote_engine import RemoteEngine
-from sweep.launch.shape import Shape
 from sweep.launch.team import Heard, Lost, Member, Severed, Team
 from sweep.launch.worker import MakeEngine
+from sweep.launch.worker_layout import WorkerLayout
 from sweep.launch.workspace import Facts, Workspace
 from sweep.model.source import fingerprint
 from sweep.plan.plan import Plan
@@ -170,17 +170,17 @@ def launched_remotely(
             team.close()
 
 
-def _shape(config: Config, cluster: Cluster) -> Shape:
+def _shape(config: Config, cluster: Cluster) -> WorkerLayout:
     """Return how workers are laid out: on GPUs where trials may use them and the cluster has any,
     else on the CPU."""
     device, launcher = config.trainer.device, config.launcher
-    shape = Shape({"cuda": True, "cpu": False}.get(device), launcher.cpus_per_worker)
+    shape = WorkerLayout({"cuda": True, "cpu": False}.get(device), launcher.cpus_per_worker)
     if not cluster.local:
         return shape
     nodes = cluster.nodes() or []
     gpu = bool(shape.settled(nodes).gpu)
     there = sum(node.gpus if gpu else node.cpus for node in nodes)
-    return Shape(gpu, cpus=1, threads=_threads(there), only=launcher.workers or None)
+    return WorkerLayout(gpu, cpus=1, threads=_threads(there), only=launcher.workers or None)
 
 
 def _threads(workers: int) -> int:

@@ -10,8 +10,10 @@ from typing import Any
 
 from sweep.engine.protocol import NextTrial, OnTrialEnd, OnTrialEval, OnTrialSnapshot, OnTrialStep, no_snapshot
 from sweep.errors import KEPT, Interrupted
+from sweep.launch.fair_share import Load, may_have
 from sweep.launch.launcher import Search
 from sweep.launch.lost import raise_remote
+from sweep.launch.mailbox import GATHERED
 from sweep.launch.messages import (
     Asks,
     Done,
@@ -26,8 +28,6 @@ from sweep.launch.messages import (
     Stepped,
     Warned,
 )
-from sweep.launch.port import GATHERED
-from sweep.launch.sharing import Load, may_have
 from sweep.launch.team import Brought, Heard, Joined, Lost, Member, Severed, Team
 from sweep.launch.worker import unpack
 from sweep.records.cost import unfinished_cost

@@ -19,6 +19,7 @@ from sweep.engine import memory
 from sweep.engine.protocol import Engine
 from sweep.errors import first_line, naming
 from sweep.launch.kept_snapshots import kept_key, kept_snapshots, newest
+from sweep.launch.mailbox import Mailbox
 from sweep.launch.messages import (
     Answer,
     Batch,
@@ -37,7 +38,6 @@ from sweep.launch.messages import (
     Saved,
     Stepped,
 )
-from sweep.launch.port import Port
 from sweep.launch.workspace import Workspace
 from sweep.records.snapshot import Snapshot
 from sweep.records.snapshots import Snapshots
@@ -59,7 +59,7 @@ class Worker:
     workspace: Workspace
     put: Callable[[bytes], Any] = lambda data: data
     make_engine: MakeEngine = Workspace.engine
-    port: Port = field(default_factory=Port)
+    mailbox: Mailbox = field(default_factory=Mailbox)
     ending: str = ""  # why the worker was told to end
     _kept: Snapshots = field(default_factory=lambda: Snapshots(Path()))  # set by the order to run an engine
     _hosted: Any = None
@@ -70,12 +70,12 @@ class Worker:
 
     def exchange(self, reply: Reply) -> Batch:
         """Pass on a reply, and return what the worker says."""
-        messages = self.port.exchange(reply)
+        messages = self.mailbox.exchange(reply)
         return Batch(messages, self._memory_in_use(), leaving=bool(self.ending))
 
     def end(self, why: str) -> None:
         """Let trials be snapshotted and handed back."""
-        self.ending, self.port.leaving = why, True
+        self.ending, self.mailbox.leaving = why, True
 
     @property
     def hosts(self) -> bool:
@@ -88,11 +88,11 @@ class Worker:
 
     def _work(self) -> None:
         while True:
-            order = self.port.order()
+            order = self.mailbox.order()
             try:
-                self.port.tell(Done(self._done(order)))
+                self.mailbox.tell(Done(self._done(order)))
             except BaseException as error:
-                self.port.tell(Done(error=picklable(error), trace="".join(traceback.format_exception(error))))
+                self.mailbox.tell(Done(error=picklable(error), trace="".join(traceback.format_exception(error))))
 
     def _done(self, order: Order) -> Any:
         match order:
@@ -104,14 +104,14 @@ class Worker:
             case Open(make=make):
                 self._hosted = make(self.workspace.base_models, self.workspace.data)
             case Call(method=method, args=args, callbacks=callbacks):
-                return getattr(self._hosted, method)(*args, *([Callbacks(self.port)] if callbacks else []))
+                return getattr(self._hosted, method)(*args, *([Callbacks(self.mailbox)] if callbacks else []))
             case Close():
                 hosted, self._hosted = self._hosted, None
                 hosted.close()
         return None
 
     def _run(self) -> None:
-        self.port.leaving = bool(self.ending)
+        self.mailbox.leaving = bool(self.ending)
         engine = self.make_engine(self.workspace, self._best_dir)
         try:
             engine.run(self._next, self._step, self._evaluated, self._ended, self._saved)
@@ -119,29 +119,29 @@ class Worker:
             shutil.rmtree(self._folders, ignore_errors=True)
 
     def _next(self) -> TrialPlan | None:
-        plan: TrialPlan | None = self.port.next_trial()
+        plan: TrialPlan | None = self.mailbox.next_trial()
         if plan is not None and plan.kept_on_worker:
             return replace(plan, snapshot=newest(plan.snapshot, self._kept, kept_key(plan)))
         return plan
 
     def _step(self, plan: TrialPlan, step: Step) -> Verdict:
-        self.port.tell(Stepped(plan.key, step))
-        return self.port.verdict(plan.key)
+        self.mailbox.tell(Stepped(plan.key, step))
+        return self.mailbox.verdict(plan.key)
 
     def _evaluated(self, plan: TrialPlan, point: EvalPoint) -> Verdict:
-        verdict: Verdict = self.port.ask(Evaluated(plan.key, point))
-        return self.port.verdict(plan.key) if verdict is Verdict.CONTINUE else verdict
+        verdict: Verdict = self.mailbox.ask(Evaluated(plan.key, point))
+        return self.mailbox.verdict(plan.key) if verdict is Verdict.CONTINUE else verdict
 
     def _saved(self, plan: TrialPlan, snapshot: Snapshot) -> None:
         if plan.kept_on_worker:
             self._kept.write(kept_key(plan), snapshot)
         else:
-            self.port.tell(Saved(plan.key, self.put(snapshot.data)))
+            self.mailbox.tell(Saved(plan.key, self.put(snapshot.data)))
 
     def _ended(self, plan: TrialPlan, outcome: Outcome) -> None:
         key, folder = plan.key, self._folder(plan.key)
-        if self.port.ask(Ended(key, self._explained(outcome))):
-            self.port.ask(Files(key, self.put(packed(folder))))
+        if self.mailbox.ask(Ended(key, self._explained(outcome))):
+            self.mailbox.ask(Files(key, self.put(packed(folder))))
         shutil.rmtree(folder, ignore_errors=True)
         if plan.kept_on_worker and not (isinstance(outcome, Failed) and outcome.reason.retried):
             self._kept.drop(kept_key(plan))
@@ -167,12 +167,12 @@ class Worker:
 class Callbacks:
     """Stands on the worker for an object of the coordinator: its methods are called there."""
 
-    port: Port
+    mailbox: Mailbox
 
     @property
     def leaving(self) -> bool:
         """Return whether the worker was told to end."""
-        return self.port.leaving
+        return self.mailbox.leaving
 
     def __getattr__(self, method: str) -> Callable[..., Any]:
         if method.startswith("__"):
@@ -180,7 +180,7 @@ class Callbacks:
         return partial(self._call, method)
 
     def _call(self, method: str, *args: Any) -> Any:
-        return self.port.ask(Called(method, args))
+        return self.mailbox.ask(Called(method, args))
 
 
 def packed(folder: Path) -> bytes:

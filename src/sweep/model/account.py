@@ -20,7 +20,7 @@ from transformers.quantizers.quantizers_utils import should_convert_module
 
 from sweep.model.architecture import body, head_modules, language_head
 from sweep.model.base import Quantization
-from sweep.model.words import WordScorer
+from sweep.model.label_words import WordScorer
 from sweep.records.final import ParameterGroup, Parameters
 
 GROUPS = (

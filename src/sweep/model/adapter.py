@@ -46,8 +46,8 @@ def attach(base: Base, settings: TrainSettings) -> nn.Module:
 
 
 def head_only(model: PreTrainedModel, head: tuple[str, ...]) -> nn.Module:
-    """Freeze all but the head; the frozen part is in evaluation mode whatever mode the model is
-    in."""
+    """Return the model with all but the head frozen; the frozen part is in evaluation mode
+    whatever mode the model is in."""
     model.requires_grad_(False)
     for name in head:
         model.get_submodule(name).requires_grad_(True)

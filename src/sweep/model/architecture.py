@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from sweep.config.schema import ModelConfig
 from sweep.data.labels import LabelSpace
 from sweep.errors import UserError, raise_if_out_of_memory
-from sweep.model import blueprint, facts
+from sweep.model import blueprint, config_json
 from sweep.model.checkpoint import KEY, Checkpoint
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def read_config(model: ModelConfig, checkpoint: Checkpoint) -> PreTrainedConfig:
     if "config.json" not in checkpoint.files:
         raise UserError.of(KEY, f"is {model.path}, but {_no_config(checkpoint)}")
     try:
-        facts.check(_config_file(checkpoint), KEY, model.path)
+        config_json.check(_config_file(checkpoint), KEY, model.path)
         config: PreTrainedConfig = AutoConfig.from_pretrained(
             checkpoint.location, revision=checkpoint.revision, trust_remote_code=model.trust_remote_code
         )
@@ -42,7 +42,9 @@ def read_config(model: ModelConfig, checkpoint: Checkpoint) -> PreTrainedConfig:
         raise_if_out_of_memory(error)
         if "trust_remote_code" in str(error):
             raise UserError.of("model.trust_remote_code", _own_code(f"{model.path} needs")) from None
-        raise UserError.of(KEY, f"is {model.path}, but its config.json cannot be used: {facts.said(error)}") from None
+        raise UserError.of(
+            KEY, f"is {model.path}, but its config.json cannot be used: {config_json.said(error)}"
+        ) from None
     _check_quantization(model, config)
     _check_text_part(model, config)
     return config
@@ -75,7 +77,9 @@ def _check_text_part(model: ModelConfig, config: PreTrainedConfig) -> None:
     try:
         part: object = config.get_text_config()
     except ValueError as error:
-        raise UserError.of(KEY, f"is {model.path}, but its config.json cannot be used: {facts.said(error)}") from None
+        raise UserError.of(
+            KEY, f"is {model.path}, but its config.json cannot be used: {config_json.said(error)}"
+        ) from None
     if isinstance(part, dict):
         rule = (
             f"its config.json holds a config of a part (such as text_config), which {config.model_type} does not have"

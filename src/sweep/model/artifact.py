@@ -56,8 +56,9 @@ from sweep.model.base import Base, BaseSpec
 from sweep.model.base_model_cache import pick_device
 from sweep.model.card import card
 from sweep.model.checkpoint import Checkpoint, locate
-from sweep.model.facts import said
+from sweep.model.config_json import said
 from sweep.model.head import widen
+from sweep.model.label_words import WordScorer
 from sweep.model.manifest import Manifest
 from sweep.model.paths import resolve
 from sweep.model.pooling import install
@@ -65,7 +66,6 @@ from sweep.model.quiet import quiet
 from sweep.model.source import find
 from sweep.model.state import restore, trainable_state
 from sweep.model.weights import download
-from sweep.model.words import WordScorer
 from sweep.records.final import Refit
 from sweep.records.trial import Metrics
 

@@ -25,7 +25,7 @@ from sweep.errors import UserError, raise_if_out_of_memory
 from sweep.model.architecture import body, check_head, fit, head_modules, label_names, language_head, read_config
 from sweep.model.blueprint import draw
 from sweep.model.checkpoint import KEY, Checkpoint
-from sweep.model.facts import said
+from sweep.model.config_json import said
 from sweep.model.head import seeded
 from sweep.model.pooling import install
 from sweep.model.quiet import quiet
@@ -99,7 +99,7 @@ def outline(spec: BaseSpec, checkpoint: Checkpoint) -> Base:
 
 
 def load(spec: BaseSpec, checkpoint: Checkpoint, device: torch.device) -> Base:
-    """Raises UserError if the weights do not fit the config."""
+    """Return the loaded base. Raises UserError if the weights do not fit the config."""
     return _load(spec, checkpoint, device, _unquantized(outline(spec, checkpoint)) if spec.quantization else ())
 
 

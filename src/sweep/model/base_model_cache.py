@@ -23,11 +23,11 @@ from sweep.model.architecture import read_config
 from sweep.model.base import Base, BaseSpec, base_dtype, load, quantization
 from sweep.model.checkpoint import Checkpoint
 from sweep.model.features import FeatureCache
+from sweep.model.label_words import WordScorer
 from sweep.model.replica import replica
 from sweep.model.source import find, fingerprint
 from sweep.model.tokenizer import load_tokenizer
 from sweep.model.weights import download, stored_dtype
-from sweep.model.words import WordScorer
 from sweep.provenance import Fingerprint
 
 

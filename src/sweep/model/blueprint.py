@@ -11,8 +11,8 @@ from sweep.config.folders import conf_dir, expanded
 from sweep.config.schema import ModelConfig
 from sweep.errors import UserError
 from sweep.model.checkpoint import blamed, locate
-from sweep.model.facts import read as read_facts
-from sweep.model.facts import said
+from sweep.model.config_json import read as read_facts
+from sweep.model.config_json import said
 from sweep.model.paths import resolve
 
 if TYPE_CHECKING:

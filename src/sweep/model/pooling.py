@@ -55,11 +55,11 @@ class RowIndex(Protocol):
 
     @property
     def first(self) -> Tensor:
-        """The position of each row's first token, (rows,)."""
+        """Return the position of each row's first token, (rows,)."""
 
     @property
     def last(self) -> Tensor:
-        """The position of each row's last token, (rows,)."""
+        """Return the position of each row's last token, (rows,)."""
 
     def last_but(self, token: int | None) -> Tensor:
         """Return the position of each row's last token other than `token`, (rows,)."""

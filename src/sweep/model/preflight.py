@@ -32,8 +32,9 @@ T = TypeVar("T")
 
 
 def preflight(settings: TrainSettings, labels: LabelSpace, device: torch.device | None = None) -> Parameters:
-    """Build the trial's model on the meta device, adapter included, and count it. `device` is that
-    of the trial, which may be on another machine; None takes the one in the settings.
+    """Return the counted weights of the trial's model, made on the meta device with its adapter.
+    `device` is that of the trial, which may be on another machine; None takes the one in the
+    settings.
 
     Of a hub model that is not in the hub's cache only config, tokenizer and the list of files are
     fetched; what its weights lack (a pooler) then shows on loading only. Raises UserError with

@@ -9,7 +9,7 @@ from pathlib import Path
 from sweep.config.folders import expanded
 from sweep.config.schema import ModelConfig
 from sweep.errors import Fault, UserError
-from sweep.model import blueprint, facts, gguf
+from sweep.model import blueprint, config_json, gguf
 from sweep.model.checkpoint import KEY, Checkpoint, blamed, locate
 from sweep.model.paths import resolve
 from sweep.provenance import Fingerprint, ModelState
@@ -140,7 +140,7 @@ def _look(model: ModelConfig) -> None:
     elif Path(location).is_dir():
         found = locate(location, None)
         if "config.json" in found.files:
-            facts.check(Path(location) / "config.json", KEY, model.path)
+            config_json.check(Path(location) / "config.json", KEY, model.path)
         found.weights()
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from sweep.config.schema import ModelConfig
 from sweep.errors import UserError, raise_if_out_of_memory
-from sweep.model import facts
+from sweep.model import config_json
 from sweep.model.architecture import read_config
 from sweep.model.byte_tokenizer import byte_tokenizer
 from sweep.model.checkpoint import KEY, Checkpoint
@@ -49,14 +49,14 @@ def _read(model: ModelConfig, place: Checkpoint) -> PreTrainedTokenizerBase:
 
     key, said = _named(model)
     if (file := Path(place.location) / "config.json").is_file():  # transformers reads config.json for a tokenizer too
-        facts.check(file, key, model.tokenizer or model.path)
+        config_json.check(file, key, model.tokenizer or model.path)
     try:
         tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
             place.location, revision=place.revision, trust_remote_code=model.trust_remote_code
         )
     except Exception as error:  # a wrong value in a file may raise any error
         raise_if_out_of_memory(error)
-        raise UserError.of(key, f"{said} cannot be loaded: {facts.said(error)}") from None
+        raise UserError.of(key, f"{said} cannot be loaded: {config_json.said(error)}") from None
     if len(tokenizer) <= len(tokenizer.all_special_tokens):  # transformers makes these up if the files are missing
         raise UserError.of(key, f"{said} has no vocabulary: are its files there?")
     return tokenizer

@@ -20,8 +20,9 @@ _DTYPES = {"F32": "float32", "F16": "float16", "BF16": "bfloat16"}
 
 
 def download(checkpoint: Checkpoint) -> Checkpoint:
-    """Fetch a hub model into the hub's cache, if it is not there. A random model has nothing to
-    fetch. Raises UserError if the model has no safetensors, or if they cannot be fetched."""
+    """Return the checkpoint of a model. One of the hub is fetched into the hub's cache, if it is
+    not there; a random model has nothing to fetch. Raises UserError if the model has no
+    safetensors, or if they cannot be fetched."""
     checkpoint.weights()
     if checkpoint.drawn or Path(checkpoint.location).is_dir():
         return checkpoint

@@ -14,7 +14,7 @@ from sweep.model import artifact
 from sweep.model import manifest as manifests
 from sweep.model.account import unwrapped
 from sweep.model.autocast import compute_under
-from sweep.model.words import WordScorer
+from sweep.model.label_words import WordScorer
 from sweep.predict.classifier import BATCH_SIZE, Classifier
 from sweep.predict.tokens import Reader
 from sweep.records.winner import Winner, find_winner

@@ -67,8 +67,9 @@ def _writer(record: Mapping[str, Any]) -> str:
 
 
 def _from_0(record: dict[str, Any]) -> dict[str, Any]:
-    """Drop config keys that say nothing: version 0 wrote the keys of all adapter methods, null or
-    false where a method lacks them, and the port of the mock server for every tracker."""
+    """Return the record without config keys that say nothing: version 0 wrote the keys of all
+    adapter methods, null or false where a method lacks them, and the port of the mock server for
+    every tracker."""
     config = record.get("config")
     if not isinstance(config, Mapping):
         return record

@@ -15,7 +15,7 @@ from pathlib import Path
 from sweep.records.migrations import SCHEMA_VERSION, version_of
 from sweep.records.store import RECORDS, Store
 
-# Folders that are replaced as a whole (`sweep.engine.best.replace_folder`), by way of `.new` and
+# Folders that are replaced as a whole (`sweep.engine.best_weights.replace_folder`), by way of `.new` and
 # `.old` beside them.
 _REPLACED = ("trials/*/best", "trials/*/newest", "final", "methods/*")
 _HALF_WRITTEN = ("*.tmp", "trials/*/*.tmp", "confirm/*.tmp", "retrained/*/*.tmp", "final/*.tmp", "methods/*/*.tmp",

@@ -25,7 +25,7 @@ from sweep.analysis.pareto import ParetoSet
 from sweep.config.objective import LOSS
 from sweep.report import plot, units
 from sweep.report.calibration import calibration
-from sweep.report.matrix import confusion
+from sweep.report.confusion_figure import confusion
 from sweep.report.plot import (
     BLACK,
     BLUE,

@@ -21,10 +21,10 @@ from sweep.track.mode import each, find_mode
 from sweep.track.patience import Stop
 from sweep.track.review.content import Review, SearchedKey, Written
 from sweep.track.review.process import written
-from sweep.track.searched import config_path, score_of, sweep_config
 from sweep.track.several import SeveralTrackers
 from sweep.track.tracker import SECOND_VALUE, Tracker
 from sweep.track.wandb_names import model_aliases, model_name, place_at, registry_path
+from sweep.track.wandb_search_space import config_path, score_of, sweep_config
 
 if TYPE_CHECKING:
     from sweep.track.wandb_server import WandbServer
@@ -44,8 +44,8 @@ def wandb_tracker(config: Config) -> TrackerConfig | None:
 def write_review(
     store: Store, tracker: TrackerConfig, account: Account, base_url: str, *, seconds: float, stop: Stop | None = None
 ) -> Written:
-    """Write or renew the view and the report of a study, and note their ids in the run directory.
-    `stop` ends it at once.
+    """Write or renew the view and the report of a study on W&B, and note their ids in the run
+    directory. Return what was written, or why not. `stop` ends it at once.
 
     Raises UserError where the folder is no run directory.
     """

@@ -34,7 +34,8 @@ class Written:
 
 
 def write_report(store: Store, *, running: bool | None = None) -> Written:
-    """Write the report. An unfinished study has one too, which says what is missing.
+    """Write the report. Return its path with the records and the analysis. An unfinished study has
+    one too, which says what is missing.
 
     `running` says whether the study is running; None finds out whether a process holds the run
     directory. Raises UserError where the folder is no run directory.

@@ -13,8 +13,8 @@ from optuna.trial import FrozenTrial
 from sweep.config.custom_code import is_own, load
 from sweep.config.schema import StudyConfig
 from sweep.config.space import Space
+from sweep.search.custom_classes import GuardedPruner
 from sweep.search.experimental import experimental_allowed
-from sweep.search.guard import GuardedPruner
 from sweep.search.promotion import PromotingPruner
 from sweep.search.racing import RacingPruner
 from sweep.search.ranks import RankedPruner

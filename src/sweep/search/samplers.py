@@ -15,8 +15,8 @@ from sweep.config.schema import SamplerName, StudyConfig
 from sweep.config.space import Space
 from sweep.provenance import Fingerprint
 from sweep.search.constraints import LearningSampler, Lesson
+from sweep.search.custom_classes import GuardedSampler
 from sweep.search.experimental import experimental_allowed
-from sweep.search.guard import GuardedSampler
 from sweep.search.scoreless import ScorelessSampler
 
 _SAMPLERS: Mapping[str, str] = {

@@ -10,7 +10,7 @@ from sweep.errors import UserError
 from sweep.records.cost import Cost
 from sweep.records.memory import MemoryFacts, gib
 from sweep.records.trial import Failed, FailureReason
-from sweep.study.forecast import Forecast
+from sweep.study.memory_forecast import Forecast
 
 EVALUATED = "trainer.per_device_eval_batch_size"
 

@@ -20,6 +20,7 @@ from sweep.config.steps import evaluation_steps, total_steps
 from sweep.data.splits import Rows, Splits
 from sweep.data.tokenise import TokenisedData
 from sweep.engine import cached_head, memory
+from sweep.engine.protocol import StudyCallbacks
 from sweep.engine.trainer import Trained, trained
 from sweep.errors import Fault, UserError, first_line
 from sweep.launch.workspace import Workspace
@@ -145,9 +146,8 @@ def _timed(config: Config, splits: Splits, device: torch.device, rows: int) -> E
             pass  # the base is loaded, and kept
         memory.reset_peaks(device)
         before = memory.in_use(device)
-        with trained(
-            trial, base_models=base_models, data=data, on_step=on_step, on_eval=lambda _: Verdict.CONTINUE
-        ) as done:
+        study = StudyCallbacks(on_step, lambda _: Verdict.CONTINUE)
+        with trained(trial, base_models=base_models, data=data, study=study) as done:
             if done.failed is not None or len(moments) < 2:
                 why = done.failed.message if done.failed else "there are too few rows"
                 raise UserError.of("", f"a trial of {_STEPS} steps failed: {why}")

@@ -31,7 +31,7 @@ from sweep.records.cost import Cost
 from sweep.records.final import Parameters
 from sweep.records.trial import Completed, Failed, FailureReason, Outcome, Pruned, TrialPlan, TrialRecord
 from sweep.search.constraints import failure_constraints
-from sweep.study.forecast import Peak
+from sweep.study.memory_forecast import Peak
 
 
 @dataclass(slots=True)

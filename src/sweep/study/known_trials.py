@@ -70,8 +70,8 @@ class KnownTrials(_CachedStorage):
         return trial._trial_id
 
     def _created(self, study_id: int) -> FrozenTrial:
-        """Create a running trial as Optuna does: its number is the count of the trials before
-        it, which nobody else changes while the row of the study is locked."""
+        """Return a running trial, created as Optuna does: its number is the count of the trials
+        before it, which nobody else changes while the row of the study is locked."""
         began = datetime.now()
         new = {"study_id": study_id, "state": TrialState.RUNNING, "datetime_start": in_utc(began)}
         with _create_scoped_session(self._backend.scoped_session) as session:

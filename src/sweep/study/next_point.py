@@ -12,9 +12,9 @@ from optuna.trial import FrozenTrial
 
 from sweep.config.schema import Scalar, StudyConfig
 from sweep.config.space import Space
+from sweep.search.other_studies import WarmSampler, of_choice
 from sweep.search.promotion import is_paused
 from sweep.search.samplers import PLACE, sampler
-from sweep.search.warm import WarmSampler, of_choice
 from sweep.study.points import begun_points, free_place
 from sweep.study.transactions import OrderedStudy, in_order
 from sweep.study.trial_groups import SCORED_TO, OwnSampler, value_of

@@ -22,11 +22,11 @@ from sweep.records.store import Store
 from sweep.records.trial import Completed, Failed, Outcome, Pruned, outcome_value
 from sweep.records.warm_start import WarmRun
 from sweep.search.constraints import constrain
+from sweep.search.other_studies import finished_trials
 from sweep.search.promotion import PAUSED_AT, Decision, Learning
 from sweep.search.pruners import pruner, trials_of_each
 from sweep.search.ranks import report
 from sweep.search.samplers import PLACE, grid_point, wanted_trials
-from sweep.search.warm import finished_trials
 from sweep.study.attributes import (
     LOSSES,
     LOST_AT,

@@ -12,7 +12,7 @@ from sweep.records.cost import Cost
 from sweep.records.trial import Failed, FailureReason, TrialPlan
 from sweep.study.does_not_fit import DoesNotFitError
 from sweep.study.feasibility import Feasibility
-from sweep.study.forecasts import Forecasts
+from sweep.study.memory_prediction import Forecasts
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,4 +47,4 @@ class Planner:
             return Untrainable(error.failed, planned)
         if (beyond := self.feasibility.predicted(self.forecasts.peak(found.config))) is not None:
             return Untrainable(beyond, found)
-        return self.forecasts.beside(replace(found, limits=self.feasibility.limits))
+        return self.forecasts.with_share(replace(found, limits=self.feasibility.limits))

@@ -33,7 +33,7 @@ from sweep.search.promotion import is_paused
 from sweep.study.attributes import PROMOTIONS, recovered_outcome
 from sweep.study.does_not_fit import DoesNotFitError
 from sweep.study.feasibility import Feasibility
-from sweep.study.forecasts import Forecasts
+from sweep.study.memory_prediction import Forecasts
 from sweep.study.optuna_study import OptunaStudy
 from sweep.study.paused_trials import PausedTrials
 from sweep.study.running import Stopped
@@ -45,6 +45,8 @@ GIVEN_UP = "it was lost three times without getting further, and is not tried ag
 
 @dataclass(frozen=True, slots=True)
 class Recovery:
+    """Takes in what an earlier process left of a study, before its search goes on."""
+
     session: Session
     optuna_study: OptunaStudy
     snapshots: Snapshots

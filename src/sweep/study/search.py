@@ -30,20 +30,20 @@ from sweep.search.samplers import PLACE
 from sweep.study.concurrency import ConcurrencyLimit
 from sweep.study.crashes import crashes_recorded
 from sweep.study.feasibility import Feasibility
-from sweep.study.forecasts import Forecasts
 from sweep.study.judge import Judge
 from sweep.study.limits import Limits
+from sweep.study.memory_prediction import Forecasts
 from sweep.study.optuna_study import OptunaStudy
 from sweep.study.paused_trials import PausedTrials
 from sweep.study.planner import Planner, Untrainable
 from sweep.study.recovery import GIVEN_UP, Recovery, cost_at_pause, end_run, planned, untrainable
 from sweep.study.running import RunningTrial, Stopped
 from sweep.study.session import Session
-from sweep.study.shelved import Shelved
+from sweep.study.start_rules import StartRules
 from sweep.study.stop_rule import StopRule
 from sweep.study.storage import storage_errors
+from sweep.study.unfinished_trials import UnfinishedTrials
 from sweep.study.view import trial_title
-from sweep.study.wanted import Wanted
 from sweep.study.warm_start import warm_start
 from sweep.track.tracker import PUT_AWAY, JobType, Run, StoppedRun, go_on, trial_ending
 
@@ -65,21 +65,23 @@ def search(session: Session) -> list[TrialRecord]:
         loop = _Loop(session, opened)
         with closing(loop.optuna_study), loop.limits.kept():
             loop.recover()
-            if loop.wanted.more:
+            if loop.start_rules.may_start:
                 loop.run(session.engine(loop.optuna_study.wanted - loop.optuna_study.counted, loop.at_once))
             if session.stop.raised:
                 raise Interrupted(f"stopped; {loop.optuna_study.counted} of {loop.optuna_study.wanted} trials are done and kept in "
-                                  f"{session.store.root}{loop.shelved}. The same command goes on from here.")  # fmt: skip
-            if by_rule := loop.wanted.trials and loop.wanted.stopped:
+                                  f"{session.store.root}{loop.unfinished}. The same command goes on from here.")  # fmt: skip
+            if by_rule := loop.start_rules.lacks_trials and loop.start_rules.stopped_by_rule:
                 loop.stop_rule.conclude(
                     view.say,
                     counted=loop.optuna_study.counted,
                     wanted=loop.optuna_study.wanted,
-                    shelved=str(loop.shelved),
+                    unfinished=str(loop.unfinished),
                 )
-            loop.limits.conclude(view.say, completed=session.ended.best() is not None, wanted=loop.wanted.trials)
-            if loop.shelved and not by_rule:
-                view.say(f"the search has ended{loop.shelved}. The same command goes on from there.")
+            loop.limits.conclude(
+                view.say, completed=session.ended.best() is not None, wanted=loop.start_rules.lacks_trials
+            )
+            if loop.unfinished and not by_rule:
+                view.say(f"the search has ended{loop.unfinished}. The same command goes on from there.")
     return session.ended.records
 
 
@@ -90,14 +92,14 @@ class _Loop:
     session: Session
     optuna_study: OptunaStudy
     running: dict[int, RunningTrial] = field(default_factory=dict)
-    shelved: Shelved = field(init=False)
+    unfinished: UnfinishedTrials = field(init=False)
     judge: Judge = field(init=False)
     snapshots: Snapshots = field(init=False)
     limits: Limits = field(init=False)
     feasibility: Feasibility = field(init=False)
     planner: Planner = field(init=False)
     stop_rule: StopRule = field(init=False)
-    wanted: Wanted = field(init=False)
+    start_rules: StartRules = field(init=False)
     concurrency: ConcurrencyLimit = field(init=False)
     idle: bool = False  # there was no trial for a free slot, and nothing has changed since
 
@@ -106,11 +108,11 @@ class _Loop:
         self.snapshots = Snapshots(self.session.store.root, self.session.view.say)
         self.feasibility = Feasibility.of(self.session.plan)
         paused = PausedTrials(self.session, self.optuna_study, self.snapshots, self.feasibility)
-        self.shelved = Shelved(self.optuna_study, paused)
+        self.unfinished = UnfinishedTrials(self.optuna_study, paused)
         self.judge = Judge.of(self.session.plan, self.optuna_study)
         self.stop_rule = StopRule.of(self.session.plan)
-        self.wanted = Wanted(
-            self.session, self.optuna_study, self.running, self.shelved, self.limits, self.stop_rule
+        self.start_rules = StartRules(
+            self.session, self.optuna_study, self.running, self.unfinished, self.limits, self.stop_rule
         )  # fmt: skip
         self.concurrency = ConcurrencyLimit.of(
             self.session.plan.config, self.optuna_study.complete_points, self.running
@@ -119,8 +121,8 @@ class _Loop:
     def recover(self) -> None:
         """End the trials of an earlier process in Optuna by their records. Those without one
         wait to go on, or are paused."""
-        recovery = Recovery(self.session, self.optuna_study, self.snapshots, self.shelved.paused, self.feasibility)
-        self.shelved.waiting = recovery.run()
+        recovery = Recovery(self.session, self.optuna_study, self.snapshots, self.unfinished.paused, self.feasibility)
+        self.unfinished.waiting = recovery.run()
         self._count_stopped()
 
     def run(self, engine: Engine) -> None:
@@ -130,21 +132,21 @@ class _Loop:
         self.session.study_run.open()
         with crashes_recorded(self.session.store, self.running, self.snapshots, self._settled, self._close):
             engine.run(self._next, self._step, self._evaluated, self._ended, self._snapshot)
-            if self.wanted.within_limits and not (self.shelved.waiting or self.wanted.points):
+            if self.start_rules.within_limits and not (self.unfinished.waiting or self.start_rules.lacks_points):
                 self._end_paused()
         self.session.study_run.write()
         if not self.session.stop.raised:  # after a stop the tracker ends all runs at the same time
-            self.shelved.paused.finish_runs()
-            for stopped in self.shelved.waiting:
+            self.unfinished.paused.finish_runs()
+            for stopped in self.unfinished.waiting:
                 if stopped.run is not None:
                     stopped.run.finish(PUT_AWAY)
 
     def _count_stopped(self) -> None:
-        self.session.study_run.stopped(waiting=len(self.shelved.waiting), paused=len(self.shelved.paused))
+        self.session.study_run.stopped(waiting=len(self.unfinished.waiting), paused=len(self.unfinished.paused))
 
     def at_once(self) -> int | None:
         """Return the most trials that may run at once now; None where there is no limit."""
-        return self.concurrency.at_once(len(self.shelved.waiting))
+        return self.concurrency.at_once(len(self.unfinished.waiting))
 
     def _next(self) -> TrialPlan | None:
         """Return the trial for a free slot, or None where there is none at present. Without one
@@ -158,14 +160,14 @@ class _Loop:
         """Return the trial for a free slot: one that was put away, one that the pruner promotes,
         or a new one. None where there is none at present."""
         while True:
-            new = self.wanted.new
-            if not self.wanted.within_limits:
-                if (last := self.wanted.last()) is None:
+            new = self.start_rules.may_begin
+            if not self.start_rules.within_limits:
+                if (last := self.start_rules.last_to_complete()) is None:
                     return None
                 plan = self._complete(last)
-            elif self.shelved.waiting:
-                plan = self._take_up(self.shelved.waiting.pop(0))
-            elif (promoted := self.shelved.paused.promoted(new=new)) is not None:
+            elif self.unfinished.waiting:
+                plan = self._take_up(self.unfinished.waiting.pop(0))
+            elif (promoted := self.unfinished.paused.promoted(new=new)) is not None:
                 plan = self._take_up(promoted, promoted=True)
             elif new and self.concurrency.allows_new:
                 plan = self._begin()
@@ -183,7 +185,7 @@ class _Loop:
             f"note: study.budget.{self.limits.budget.time_used_up[0]} is used up, and no trial has completed: "
             f"{trial_title(number)} goes on to its end"
         )
-        plan = self._take_up(self.shelved.take(number))
+        plan = self._take_up(self.unfinished.take(number))
         if plan is not None:
             self.running[number].to_end = True
         return plan
@@ -322,7 +324,7 @@ class _Loop:
         record = replace(self._record(running, pruned), pauses=running.promotions + 1)
         del self.running[record.number]
         self.limits.failures.ended(record.number, pruned)
-        self.shelved.paused.add(running.stopped(), record)
+        self.unfinished.paused.add(running.stopped(), record)
         self._count_stopped()
         self.session.study_run.over(running.plan, seconds=stopped.cost.seconds)
         self.session.view.closed(trial_title(running.plan.number), "paused", pruned)
@@ -330,7 +332,7 @@ class _Loop:
     def _end_paused(self) -> None:
         """End the paused trials as pruned: the study has all its trials, and the pruner promotes
         none of them."""
-        for record in self.shelved.paused.end():
+        for record in self.unfinished.paused.end():
             self._count_stopped()
             self.session.study_run.ended(record)
             self.session.view.closed(trial_title(record.number), record.state, record.outcome)
@@ -342,7 +344,7 @@ class _Loop:
         number = running.plan.number
         del self.running[number]
         self.session.store.marks(number).clear()
-        self.shelved.put_away(running.stopped())
+        self.unfinished.put_away(running.stopped())
         self._count_stopped()
         self.session.study_run.over(running.plan)
         self.session.view.ended(trial_title(running.plan.number), state, detail)
@@ -355,11 +357,11 @@ class _Loop:
         self.session.study_run.ended(record)
         self.session.view.closed(trial_title(plan.number), record.state, record.outcome)
         self._show_count()
-        self.session.view.standing()
+        self.session.view.print_progress()
 
     def _settled(self, running: RunningTrial, outcome: Outcome) -> TrialRecord:
         """Write the record, then end the trial in Optuna: if the process dies in between,
-        `recover` ends it from the record."""
+        `recover` ends it from the record. Return the record."""
         record = self._record(running, outcome)
         self.session.ended.write(record)
         del self.running[running.plan.number]
@@ -382,5 +384,5 @@ class _Loop:
     def _show_count(self) -> None:
         self.session.view.count(
             self.optuna_study.counted, self.optuna_study.wanted, self.session.ended.best(),
-            most=self.limits.most(self.wanted.begun),
+            most=self.limits.most(self.start_rules.begun),
         )  # fmt: skip

@@ -65,7 +65,8 @@ class Session:
         return self.launcher.engine(search)
 
     def hosted(self, make: Make) -> AbstractContextManager[Hosted]:
-        """Make an object where trials are trained (`Launcher.hosted`)."""
+        """Return a context with an object that is made where trials are trained
+        (`Launcher.hosted`)."""
         return self.launcher.hosted(make)
 
     def take_over(self, plan: TrialPlan, own: Snapshots, key: str, kept: str) -> None:

@@ -49,13 +49,13 @@ class StopRule:
             self._rule = held_rule(self.study, self._states)
         return bool(self._rule)
 
-    def conclude(self, say: Callable[[str], None], *, counted: int, wanted: int, shelved: str) -> None:
-        """Tell the user which rule ended the search, why, and how many trials are `shelved`, in
+    def conclude(self, say: Callable[[str], None], *, counted: int, wanted: int, unfinished: str) -> None:
+        """Tell the user which rule ended the search, why, and how many trials are `unfinished`, in
         words. Call it where a rule `holds`."""
         value = getattr(self.study.stop, self._rule)
         say(
             f"note: study.stop.{self._rule} is {value}: {self._reason()}; the search ends after {counted} of {wanted} "
-            f"trials{shelved}. study.stop.{self._rule}=null runs the others"
+            f"trials{unfinished}. study.stop.{self._rule}=null runs the others"
         )
 
     def _reason(self) -> str:

@@ -26,6 +26,9 @@ STORAGE_ERRORS = (SQLAlchemyError, ImportError, RuntimeError, ValueError, optuna
 
 _SECRET = re.compile(r"(?i)pass(?!file)|pwd|secret")  # in names of options, misspelled ones too
 _TRIES = 5  # at creating the tables, while other studies create them too
+_POSTGRESQL = "postgresql+psycopg://USER@HOST/DATABASE"
+_INSTALL = "pip install 'sweep[postgresql]'"
+_WAYS = f"type sqlite:///FILE, {_POSTGRESQL} ({_INSTALL}), or null for SQLite in the run directory"
 _LIBPQ = ("psycopg", "psycopg2")  # drivers that take its options
 _EXIST_ALREADY = ("42P07", "42710", "23505")  # PostgreSQL's codes, whatever language it speaks
 # Options of libpq, in seconds and milliseconds: without them a server whose machine is gone keeps
@@ -87,6 +90,7 @@ def _exists_already(error: SQLAlchemyError) -> bool:
 
 
 def engine_options(url: URL) -> dict[str, Any]:
+    """Return the options by which SQLAlchemy connects to a database."""
     if url.get_backend_name() == "sqlite":
         return {}
     known = {name: value for name, value in _NETWORK.items() if name not in url.query}
@@ -124,14 +128,18 @@ def own_file(store: Store) -> Path:
 
 def unusable(address: str, error: BaseException) -> UserError:
     """Return the message for a storage that cannot be used, without the address's password."""
-    if _parsed(address) is None:  # the error may quote a part of the password
-        rule = "which is no SQLAlchemy address; in a user and a password @ is written %40, : %3A and / %2F"
+    if (url := _parsed(address)) is None:  # the error may quote a part of the password
+        rule = f"which is no SQLAlchemy address; {_WAYS}; in a user and a password @ is written %40, : %3A and / %2F"
         return UserError.of("study.storage", f"is {shown_address(address)}, {rule}")
-    hint = ""
-    if isinstance(error, ImportError | NoSuchModuleError) and address.startswith("postgres"):
-        hint = (
-            ". PostgreSQL needs pip install 'sweep[postgresql]' and an address postgresql+psycopg://USER@HOST/DATABASE"
+    if isinstance(error, NoSuchModuleError):
+        rule = (
+            f"is {shown_address(address)}, but {url.drivername} is no kind of database that SQLAlchemy knows; {_WAYS}"
         )
+        return UserError.of("study.storage", rule)
+    hint = ""
+    if isinstance(error, ImportError):
+        needed = f"PostgreSQL needs {_INSTALL} and an address {_POSTGRESQL}"
+        hint = f". {needed if url.get_backend_name() == 'postgresql' else 'Install its driver'}"
     rule = f"is {shown_address(address)}, but cannot be used: {reason(error, address)}{hint}"
     return UserError.of("study.storage", scrub(rule))
 

@@ -88,7 +88,7 @@ def transaction(storage: BaseStorage) -> Iterator[None]:
 
 
 def gathered_writes(study: Study) -> AbstractContextManager[None]:
-    """Write the values of trials together at the end of the context, which belongs into a
+    """Return a context at whose end the values of trials are written together. It belongs into a
     transaction (`KnownTrials.gathered`)."""
     storage = study._storage
     return storage.gathered() if isinstance(storage, KnownTrials) else nullcontext()

@@ -166,7 +166,7 @@ class View:
             self._heading = ""
         self._refresh()
 
-    def standing(self) -> None:
+    def print_progress(self) -> None:
         """Print how far the study is; nothing in a terminal, where the live block shows it."""
         if self._live is None:
             best = [f"{self._best}: {self._values}" if self._values else self._best] if self._best else []

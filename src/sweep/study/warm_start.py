@@ -21,8 +21,8 @@ from sweep.records.lock import Lock
 from sweep.records.store import Store
 from sweep.records.trial import Completed, Pruned, TrialRecord, ranked
 from sweep.records.warm_start import WarmRun, WarmTrial, read_warm_start, write_warm_start
+from sweep.search.other_studies import learns
 from sweep.search.report_steps import ReportSteps
-from sweep.search.warm import learns
 from sweep.study.feasibility import Feasibility
 from sweep.study.identity import differing, values_of
 

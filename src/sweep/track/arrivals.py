@@ -21,8 +21,8 @@ from sweep.records.events import read_rows
 from sweep.records.store import Store, refit_dir
 from sweep.records.trial import EvalPoint, Step, TrialRecord
 from sweep.track.addresses import WANDB, own_address
+from sweep.track.mock_received import ReceivedRun, Row, received_runs, unknown_operations
 from sweep.track.mock_settings import FOLDER
-from sweep.track.received import ReceivedRun, Row, received_runs, unknown_operations
 from sweep.track.tracker import SECONDS, STEP, Ending, JobType
 
 _NAMED_ROWS = 5
@@ -53,8 +53,8 @@ class Arrivals:
 
 
 def compare(store: Store, study: str, expected: Expected) -> Arrivals:
-    """Compare the server's folder in the run directory with the records of the study named
-    `study`."""
+    """Return how the server's folder in the run directory differs from the records of the study
+    named `study`."""
     folder = store.root / FOLDER
     runs = received_runs(folder)
     counts = f"mock W&B server: {_counted(runs)}, {_count(unknown_operations(folder), 'unknown operation')}"
@@ -90,7 +90,7 @@ def _counted(runs: Sequence[ReceivedRun]) -> str:
 
 
 def _missing_runs(runs: Sequence[ReceivedRun], expected: Mapping[str, str]) -> Iterator[str]:
-    """Runs that the server does not know, or does not know to have ended."""
+    """Yield the runs that the server does not know, or does not know to have ended."""
     ended = {run.id: run.ended for run in runs}
     for run_id, name in expected.items():
         if not ended.get(run_id):

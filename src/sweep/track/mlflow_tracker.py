@@ -105,7 +105,7 @@ class MlflowTracker:
         return run
 
     def resume(self, trial: TrialPlan, stopped: StoppedRun) -> Run | None:  # noqa: ARG002
-        """Set the run's status to RUNNING, and log the missing rows."""
+        """Set the run's status to RUNNING, log the missing rows, and return the run."""
         if not (run_id := _id_at(stopped.address)):
             return None
         self.client.update_run(run_id, status="RUNNING")

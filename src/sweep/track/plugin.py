@@ -37,7 +37,8 @@ class TrackerPlugin(Protocol):
     requires: ClassVar[Mapping[str, str]]
 
     def __call__(self, config: Config, run_dir: Path, *, settings: Any, say: Say) -> Tracker:
-        """Start the tracker. It is called in the thread in which all methods are called."""
+        """Return the started tracker. It is called in the thread in which all methods are
+        called."""
 
 
 def plugin_faults(config: Config) -> list[Fault]:

@@ -47,7 +47,8 @@ class SeveralTrackers:
         return self._run(lambda tracker: tracker.open(trial, job_type))
 
     def resume(self, trial: TrialPlan, stopped: StoppedRun) -> Run | None:
-        """Go on with the run in each tracker. One that cannot opens a new run with all rows."""
+        """Return the run, which goes on in each tracker. One that cannot opens a new run with all
+        rows."""
         return self._run(lambda tracker: go_on(tracker, trial, stopped))
 
     def left_open(self, address: str) -> bool:
@@ -68,7 +69,8 @@ class SeveralTrackers:
         return self._run(lambda tracker: tracker.open_study(config))
 
     def resume_study(self, config: Config, stopped: StoppedRun) -> Run | None:
-        """Go on with the study's run in each tracker, as `resume` does with that of a training."""
+        """Return the study's run, which goes on in each tracker, as `resume` does with that of a
+        training."""
         return self._run(lambda tracker: go_on_with_study(tracker, config, stopped))
 
     def open_comparison(self, name: str, compared: Mapping[str, Config]) -> Run:

@@ -57,7 +57,8 @@ class TensorboardTracker:
         return run
 
     def resume(self, trial: TrialPlan, stopped: StoppedRun) -> Run | None:  # noqa: ARG002
-        """Write the missing rows, and those that follow, to another file in the run's folder."""
+        """Return a run that writes the missing rows, and those that follow, to another file in the
+        run's folder."""
         folder = self._folder / Path(stopped.address).name
         return self._gone_on(folder, stopped.job_type, stopped.events) if folder.exists() else None
 

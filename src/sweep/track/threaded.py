@@ -104,7 +104,8 @@ class ThreadedTracker:
         return bool(own.address) and bool(self._answer(what, lambda: self._tracker.complete(own)))
 
     def close(self) -> tuple[str, ...]:
-        """Wait for the queue within the remaining time; after a second signal do not wait."""
+        """Wait for the queue within the remaining time; after a second signal do not wait. Return
+        lines for the user."""
         if self._stuck:
             return ()
         patience = self._patience

@@ -226,7 +226,8 @@ class Tracker(Protocol):
     """Shows a study while it runs."""
 
     def open(self, trial: TrialPlan, job_type: JobType = JobType.TRIAL) -> Run:
-        """Start a run: of a trial, a repeat with a fresh seed, a retraining or a refit."""
+        """Return a started run: of a trial, a repeat with a fresh seed, a retraining or a
+        refit."""
 
     def resume(self, trial: TrialPlan, stopped: StoppedRun) -> Run | None:
         """Open the run of a stopped training again, and send the rows that it lacks. Return None
@@ -240,14 +241,14 @@ class Tracker(Protocol):
         run cannot be opened again."""
 
     def open_study(self, config: Config) -> Run:
-        """Start the study's own run, which is open while the study runs."""
+        """Return the study's own run, which is open while the study runs."""
 
     def resume_study(self, config: Config, stopped: StoppedRun) -> Run | None:
         """Open the study's own run again, and send the rows that it lacks. Return None where that
         cannot be done; `go_on_with_study` then opens a new one."""
 
     def open_comparison(self, name: str, compared: Mapping[str, Config]) -> Run:
-        """Start the run that compares finished studies. `compared` has their configs by name."""
+        """Return the run that compares finished studies. `compared` has their configs by name."""
 
     def close(self) -> Sequence[str]:
         """Send what is left. Return lines that tell the user what arrived and what did not."""

@@ -10,10 +10,10 @@ import wandb
 
 from sweep.config.secrets import scrub
 from sweep.provenance import DataState
-from sweep.track.service import ServiceProcess, gone
 from sweep.track.tracker import Say
 from sweep.track.wandb_names import safe_name
 from sweep.track.wandb_run import WandbRun, error_text
+from sweep.track.wandb_service import ServiceProcess, gone
 
 # Seconds for the data of a run to arrive before the run ends, within the usual time of an end.
 _IN_TIME = 2.0

@@ -14,9 +14,9 @@ from sweep.config.schema import Config
 from sweep.config.secrets import scrub
 from sweep.errors import first_line
 from sweep.records.trial import Metrics
-from sweep.track.service import given_up, last_status, refused_alert
 from sweep.track.tracker import SECONDS, STEP, Alert, Ending, JobType
 from sweep.track.wandb_end import link_model, log_model, media_of
+from sweep.track.wandb_service import given_up, last_status, refused_alert
 
 _OPTUNA_STATES = {"completed": "COMPLETE", "pruned": "PRUNED"}
 

@@ -13,9 +13,9 @@ import wandb
 
 from sweep.track.credentials import Account, Answer, probe
 from sweep.track.patience import LONGER, Patience
-from sweep.track.service import ServiceProcess
 from sweep.track.tracker import Say
 from sweep.track.wandb_run import WandbRun, error_text
+from sweep.track.wandb_service import ServiceProcess
 
 Prepare = Callable[[wandb.Settings], None]
 
@@ -112,7 +112,8 @@ class WandbServer:
     def init(
         self, settings: wandb.Settings, config: dict[str, Any], trouble: str = "", *, prepare: Prepare | None = None
     ) -> Started | None:
-        """Start a run on the server. `prepare` gets the settings as soon as the server answers.
+        """Return a run that was started on the server. `prepare` gets the settings as soon as the
+        server answers.
 
         None if the server is not asked now, or does not accept the run. `trouble` is the start of
         a line on a run that it does not accept; without it the server counts as away.
@@ -139,7 +140,7 @@ class WandbServer:
         return started
 
     def init_offline(self, settings: wandb.Settings, config: dict[str, Any]) -> Started | None:
-        """Start a run that is kept offline; None where the disk cannot take it."""
+        """Return a started run that is kept offline; None where the disk cannot take it."""
         name = settings.run_name
         try:
             return self._start(settings, config)
@@ -148,8 +149,8 @@ class WandbServer:
             return None
 
     def _start(self, settings: wandb.Settings, config: dict[str, Any]) -> Started:
-        """Start a run; once more where the client's process has ended meanwhile. The thread that
-        ends another run may have started a new one by now."""
+        """Return a started run; it is started once more where the client's process has ended
+        meanwhile. The thread that ends another run may have started a new one by now."""
         given, process = settings.model_copy(), self.service.number
         try:
             return Started(wandb.init(settings=settings, config=config), process)

@@ -27,14 +27,14 @@ from sweep.track.dashboard_ids import DashboardIds
 from sweep.track.null import NullRun
 from sweep.track.open_runs import OpenRuns
 from sweep.track.patience import STOPPED, Patience
-from sweep.track.searched import sweep_config
-from sweep.track.service import abandon
 from sweep.track.tracker import PUT_AWAY, STEP, CutRun, JobType, Run, Say, StoppedRun, log_events
 from sweep.track.wandb_lineage import Lineage
 from sweep.track.wandb_names import id_at, name_of, new_id, offline_id, run_name, study_run_name
 from sweep.track.wandb_overview import describe, facts_of, measure_machine, save_metadata
 from sweep.track.wandb_run import WandbRun, clean
+from sweep.track.wandb_search_space import sweep_config
 from sweep.track.wandb_server import Started, WandbServer
+from sweep.track.wandb_service import abandon
 from sweep.track.wandb_sweep import StudySweep
 
 # Seconds between two transmissions of rows; the client's default of 15 is longer than a short
@@ -84,8 +84,8 @@ class WandbTracker:
     def _resumed(
         self, name: str, stopped: StoppedRun, config: dict[str, Any], summary: dict[str, Any]
     ) -> WandbRun | NullRun | None:
-        """Go on with a run: on the server, which has its first rows, or offline, under the same
-        id. None where the address is not W&B's.
+        """Return a run that goes on: on the server, which has its first rows, or offline, under
+        the same id. None where the address is not W&B's.
 
         `wandb sync` replaces the rows that a server has of a run by those of an offline run with
         its id. An earlier offline folder of the run is therefore deleted.
@@ -139,8 +139,8 @@ class WandbTracker:
         return run
 
     def resume_study(self, config: Config, stopped: StoppedRun) -> Run | None:
-        """Go on with the study's run. Each event is a row of the run, whether it has metrics or
-        not, so that the number of rows on the server says which are missing."""
+        """Return the study's run, which goes on. Each event is a row of the run, whether it has
+        metrics or not, so that the number of rows on the server says which are missing."""
         run = self._resumed(study_run_name(config.study), stopped, self._study_config(config), {})
         if isinstance(run, WandbRun):
             for event in stopped.events[run.client.starting_step :]:
@@ -263,7 +263,8 @@ class WandbTracker:
     def _init(
         self, online: wandb.Settings, offline: wandb.Settings, config: dict[str, Any], job_type: JobType
     ) -> Started | None:
-        """Start a run on the server, the one of a trial in the study's sweep, or else offline."""
+        """Return a run that was started on the server, the one of a trial in the study's sweep, or
+        else offline; None where neither can be."""
         of_trial = job_type is JobType.TRIAL
         started = self.connection.init(online, config, prepare=self._sweep.join if of_trial else None)
         if started is None and of_trial:

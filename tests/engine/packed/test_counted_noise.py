@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from sweep.engine.packed.batch import PackedBatch, Row
-from sweep.engine.packed.noise import Counted, Noise, Rates, _values, splitmix64
+from sweep.engine.packed.noise import Counted, Noise, _values, splitmix64
+from sweep.engine.packed.rates import Rates
 
 CPU = torch.device("cpu")
 GOLDEN = 0x9E3779B97F4A7C15

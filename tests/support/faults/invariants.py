@@ -21,8 +21,8 @@ from sweep.records.cost import Cost
 from sweep.records.final import FinalRecord, Refit
 from sweep.records.store import Store, refit_dir
 from sweep.records.trial import Completed, EvalPoint, Failed, Step, TrialRecord
+from sweep.track.mock_received import ReceivedRun, received_runs
 from sweep.track.mock_settings import FOLDER
-from sweep.track.received import ReceivedRun, received_runs
 
 _TEMPORARY = ("**/*.tmp", "**/*.new", "**/*.old", "**/*.partial", "**/*.damaged*", "trials/*/running",
               "trials/*/paused.json", "trials/*/disk_failed", "snapshots/*", "unfinished/*", ".open_runs/*",

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from itertools import combinations
 
 from sweep.analysis.comparison.bootstrap import Difference, Resampled, resample
+from sweep.analysis.comparison.comparable import differences
 from sweep.analysis.comparison.methods import ComparedMethod, Entry, read_methods
 from sweep.analysis.comparison.outcomes import Outcomes, read_outcomes
 from sweep.analysis.comparison.pareto import front
-from sweep.analysis.comparison.sameness import differences
 from sweep.analysis.comparison.significance import McNemar, holm, mcnemar
 from sweep.analysis.inference import wilson
 from sweep.config.metrics import BY_TASK, proportion

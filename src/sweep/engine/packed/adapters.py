@@ -24,9 +24,9 @@ from transformers.pytorch_utils import Conv1D
 
 from sweep.engine.packed import products
 from sweep.engine.packed.attention import PackContext, compute_type
-from sweep.engine.packed.batch import PackIndex
-from sweep.engine.packed.narrow import Narrowed
-from sweep.engine.packed.noise import Rates
+from sweep.engine.packed.pack_index import PackIndex
+from sweep.engine.packed.pooled_tokens import Narrowed
+from sweep.engine.packed.rates import Rates
 from sweep.model.features import NotPackable
 
 _ADAPTER = "default"
@@ -166,7 +166,7 @@ class MultiAdapterLinear(nn.Module):
         return self.lora is not None and any(self.lora.rates.each)
 
     def forward(self, values: Tensor) -> Tensor:
-        """(1, tokens, in) → (1, tokens, out), or without the one"""
+        """Return the layer's output, (1, tokens, in) → (1, tokens, out), or without the one."""
         pack_index = self.context.pack_index
         given = values if self.inwards is None else _scaled(values, self.inwards.stacked, pack_index)
         result: Tensor = self.base(given)
@@ -183,9 +183,9 @@ class MultiAdapterLinear(nn.Module):
         return self._sum(result, values, mask, lora, pack_index)
 
     def _with_dora(self, result: Tensor, values: Tensor, lora: _Loras, pack_index: PackIndex) -> Tensor:
-        """Add (f - 1) x Wx + f x scaling x BAx, where f is the magnitude over the norm of W +
-        scaling x BA; f is 1 for trials with LoRA. As in PEFT, Wx is of the values after dropout,
-        and no gradient goes through the norm."""
+        """Return the output with (f - 1) x Wx + f x scaling x BAx added, where f is the magnitude
+        over the norm of W + scaling x BA; f is 1 for trials with LoRA. As in PEFT, Wx is of the
+        values after dropout, and no gradient goes through the norm."""
         mask = self._dropped(values, lora)
         bias = getattr(_linear(self.base), "bias", None)
         linear = (

@@ -31,10 +31,11 @@ class Admission:
     the pack's own base, which takes little time and memory, is trained at once. A deferred trial
     keeps its slot, and no more trials than there are slots may be admitted before it. One that
     memory is predicted not to hold beside the others (`TrialPlan.memory`) waits too, until they
-    leave it room. `open_slot`
-    loads a trial's model, `key_of` gives the pack that it belongs to, and `train_alone` trains it
-    from its plan to its end. A warning gives the reason for the Trainer; with `announce` also
-    where the settings tell it beforehand.
+    leave it room.
+
+    `open_slot` loads a trial's model, `key_of` gives the pack that it belongs to, and
+    `train_alone` trains it from its plan to its end. A warning gives the reason for the Trainer;
+    with `announce` also where the settings tell it beforehand.
     """
 
     pack: Pack

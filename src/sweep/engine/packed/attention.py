@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from transformers import AttentionInterface, AttentionMaskInterface
 
-from sweep.engine.packed.batch import ByHead, Group, PackIndex
+from sweep.engine.packed.pack_index import ByHead, Group, PackIndex
 from sweep.model.features import NotPackable
 
 NAME = "sweep_packed"
@@ -240,7 +240,7 @@ class _Gathered:
 
 
 def _by_token(part: Tensor) -> Tensor:
-    """Reshape (1, heads, tokens, width) to (tokens x heads, width)."""
+    """Return (1, heads, tokens, width) as (tokens x heads, width)."""
     return part.transpose(1, 2).reshape(-1, part.shape[3])
 
 

@@ -26,6 +26,8 @@ _MOST = 4  # further cores join in the work of one shard
 
 @dataclass(frozen=True, slots=True)
 class CpuShards:
+    """The threads that compute a pack in `count` parts; one part has no `pool`."""
+
     count: int
     pool: ThreadPoolExecutor | None
 

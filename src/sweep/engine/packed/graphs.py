@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 
 from sweep.engine.packed.adapters import StackedWeights
-from sweep.engine.packed.batch import PackedBatch, PackIndex
+from sweep.engine.packed.batch import PackedBatch
+from sweep.engine.packed.pack_index import PackIndex
 from sweep.engine.packed.static_batch import Shape, StaticPackedBatch
 from sweep.errors import first_line
 
@@ -175,8 +176,8 @@ class _Pass:
                 target.copy_(one)
 
     def _uncached(self) -> Tensor:
-        """Compute the vectors without autocast's cache, which would keep casts for longer than the
-        recording."""
+        """Return the vectors, computed without autocast's cache, which would keep casts for longer
+        than the recording."""
         kind = self._stacks[0].device.type
         enabled, dtype = torch.is_autocast_enabled(kind), torch.get_autocast_dtype(kind)
         with torch.autocast(kind, dtype, enabled=enabled, cache_enabled=False):

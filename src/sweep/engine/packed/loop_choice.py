@@ -11,6 +11,8 @@ from sweep.engine import cached_head
 
 
 class Loop(Enum):
+    """The training loops."""
+
     PACKED = "packed"
     CACHED_HEAD = "cached head"
     TRAINER = "trainer"

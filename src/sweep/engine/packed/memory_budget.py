@@ -46,7 +46,7 @@ class MemoryBudget:
         return found - found % self.together if found > self.together else found
 
     def parts(self, slots: Sequence[Slot], weights: Sequence[int]) -> list[Sequence[Slot]]:
-        """Divide slots into parts for the shards: no more slots in a part than may go through at
+        """Return the slots in parts for the shards: no more slots in a part than may go through at
         once, and parts of like weight."""
         most = self.at_once or len(slots)
         size = max(1, min(-(-len(slots) // self.shards), most // self.shards))

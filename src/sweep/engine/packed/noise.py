@@ -6,16 +6,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
-if TYPE_CHECKING:
-    from sweep.engine.packed.batch import Group, PackIndex
+from sweep.engine.packed.pack_index import Group, PackIndex
+from sweep.engine.packed.rates import LEVELS, Rates, levels_of
 
-_LEVELS = 2**16
 _PER_WORD = 4  # values from one word of 64 bits
 
 # SplitMix64 (Steele, Lea and Flood 2014, doi 10.1145/2660193.2660195).
@@ -51,36 +49,6 @@ class Noise:
         start = self.key + (_HEAD_MODULE * _PER_MODULE + self._drawn) * _GOLDEN
         self._drawn += words
         return _values(torch.full((1, 1), _signed(start), device=self.device), words)[0, :count]
-
-
-@dataclass(frozen=True, slots=True)
-class Rates:
-    """The dropout of each trial of a pack in one module. `levels` (trials,) count the draws of
-    65,536 that are dropped."""
-
-    each: Sequence[float]
-    levels: Tensor
-
-    @classmethod
-    def of(cls, each: Sequence[float], device: torch.device) -> Rates:
-        return cls(each, torch.tensor([levels_of(one) for one in each], dtype=torch.int32, device=device))
-
-    def taking(self, each: Sequence[float]) -> Rates:
-        """Return other rates, at the same place in memory."""
-        self.levels.copy_(torch.tensor([levels_of(one) for one in each], dtype=torch.int32))
-        return Rates(each, self.levels)
-
-
-class Draws(Protocol):
-    """The dropout masks of one pass: the factors of values, 0 with the probability of dropout, and
-    otherwise the factor that keeps the mean. `number` is that of the module that drops. A trial
-    with a rate of 0 draws nothing, whatever the others do."""
-
-    def tokens(self, number: int, width: int, rates: float | Rates, dtype: torch.dtype) -> Tensor:
-        """(tokens, width)"""
-
-    def scores(self, number: int, group: Group, heads: int, rate: float, dtype: torch.dtype) -> Tensor:
-        """(rows x heads, length, length)"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,12 +110,6 @@ def masks(noise: Sequence[Noise], counts: Sequence[int], probabilities: Sequence
     ])  # fmt: skip
 
 
-def levels_of(probability: float) -> int:
-    """Return how many of 65,536 draws are dropped: never all, since kept values are divided by the
-    part that is kept."""
-    return min(round(probability * _LEVELS), _LEVELS - 1)
-
-
 def splitmix64(state: int) -> int:
     """Return the word that follows a state."""
     word = (state + _GOLDEN) % 2**64
@@ -177,14 +139,14 @@ def _kept(drawn: Tensor, rates: float | Rates, trial: Tensor, dtype: torch.dtype
     if not isinstance(rates, Rates):
         return _mask(drawn, rates, dtype)
     levels = rates.levels[trial]
-    return torch.ge(drawn, levels - _LEVELS // 2).to(dtype) * (_LEVELS / (_LEVELS - levels)).to(dtype)
+    return torch.ge(drawn, levels - LEVELS // 2).to(dtype) * (LEVELS / (LEVELS - levels)).to(dtype)
 
 
 def _mask(drawn: Tensor, probability: float, dtype: torch.dtype) -> Tensor:
     dropped = levels_of(probability)
     kept = torch.empty(drawn.shape, dtype=dtype, device=drawn.device)
-    torch.ge(drawn, dropped - _LEVELS // 2, out=kept)
-    return kept.mul_(_LEVELS / (_LEVELS - dropped))
+    torch.ge(drawn, dropped - LEVELS // 2, out=kept)
+    return kept.mul_(LEVELS / (LEVELS - dropped))
 
 
 def _signed(word: int) -> int:

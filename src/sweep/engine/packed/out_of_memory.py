@@ -27,8 +27,8 @@ class OutOfMemoryRecovery:
     def retry_training(
         self, slots: Sequence[Slot], error: BaseException, train: Callable[[Sequence[Slot]], list[R]]
     ) -> list[R]:
-        """Train slots again in smaller parts, by `train`, whose result is returned. A single slot
-        that had all memory to itself fails."""
+        """Train slots again in smaller parts, by `train`. Return what it returns for each part. A
+        single slot that had all memory to itself fails."""
         self._reclaim_after(error)
         if len(slots) == 1 and self.budget.shards == 1:
             slots[0].fail(FailureReason.OUT_OF_MEMORY, first_line(error))

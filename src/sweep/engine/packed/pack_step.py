@@ -22,6 +22,8 @@ from sweep.engine.packed.trial_queue import TrialQueue
 
 @dataclass(slots=True)
 class PackStep:
+    """One step of all trials of a pack."""
+
     pack: Pack
     queue: TrialQueue
     recovery: OutOfMemoryRecovery

@@ -13,12 +13,13 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from sweep.engine.packed import activations, attention, dropout, narrow
+from sweep.engine.packed import activations, attention, dropout, pooled_tokens
 from sweep.engine.packed.adapters import Adapter, MultiAdapterLinear, StackedWeights, WeightGrad, adapters_of
 from sweep.engine.packed.agreement import fitting, tolerance
-from sweep.engine.packed.batch import PackedBatch, PackIndex, Row, counted_positions
+from sweep.engine.packed.batch import PackedBatch, Row
 from sweep.engine.packed.graphs import Forward, Gradients, Graphs, Signature
 from sweep.engine.packed.noise import Noise
+from sweep.engine.packed.pack_index import PackIndex, counted_positions
 from sweep.model import pooling
 from sweep.model.account import unwrapped
 from sweep.model.architecture import body
@@ -154,8 +155,9 @@ class PackedModel:
         return Forward(vectors, lambda given: torch.autograd.grad(vectors, stacks, given, allow_unused=True))
 
     def weight_grads(self, gradients: Gradients) -> list[list[WeightGrad]]:
-        """Split the gradients that `Forward.back` returned by loaded trial; the parts hold as long
-        as they do. The gradients of a graph stay at one place in memory, and are split once."""
+        """Return the gradients that `Forward.back` returned, by loaded trial; the parts hold as
+        long as they do. The gradients of a graph stay at one place in memory, and are split
+        once."""
         known, split = self._split
         if len(known) != len(gradients) or any(a is not b for a, b in zip(known, gradients, strict=True)):
             split = [[] for _ in self._loaded]
@@ -213,7 +215,7 @@ class PackedModel:
         return self._pool.packed(self._states(pack_index))
 
     def _states(self, pack_index: PackIndex) -> PackedStates:
-        """Run the headless model; `hidden` is (tokens, width)."""
+        """Run the headless model. Return its states; `hidden` is (tokens, width)."""
         self._context.set_pack_index(pack_index)
         pad = self._counted_from
         positions = pack_index.position_ids if pad is None else counted_positions(pack_index, pad)
@@ -227,8 +229,8 @@ class PackedModel:
         return PackedStates(hidden[0], pack_index, self._pad, lambda states: self._pooled(states, pack_index))
 
     def _pooled(self, hidden: Tensor, pack_index: PackIndex) -> Tensor:
-        """Apply the base's own pooler, which is frozen but can have adapters; to them each row is
-        one token."""
+        """Return the output of the base's own pooler, which is frozen but can have adapters; to
+        them each row is one token."""
         with self._context.using(pack_index.of_first):
             pooled: Tensor = cast(nn.Module, self._trunk.pooler)(hidden[pack_index.first][:, None])
         return pooled
@@ -278,12 +280,12 @@ class PackedModel:
     def _find_pool(self, trial: TrialAdapters, rows: Sequence[Row], expected: Tensor) -> Pool:
         batch = self._evaluation_batch(trial, rows)
         with torch.no_grad():
-            with narrow.behind_attention(self._trunk, self._context) as linears:
+            with pooled_tokens.behind_attention(self._trunk, self._context) as linears:
                 states = self._states(batch)
             logits = [self._logits(pool, trial, states) for pool in self._pools]
         pool = self._pools[fitting(self._name, logits, expected, self._tolerance(expected))]
         if (reads := pool.reads) is not None:
-            narrow.replace(self._trunk, linears, self._context, lambda pack_index: reads(pack_index, self._pad))
+            pooled_tokens.replace(self._trunk, linears, self._context, lambda pack_index: reads(pack_index, self._pad))
         return pool
 
     def _try_training(self, pool: Pool, trial: TrialAdapters, rows: Sequence[Row]) -> None:

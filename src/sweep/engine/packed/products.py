@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from sweep.engine.packed.batch import PackIndex
+from sweep.engine.packed.pack_index import PackIndex
 
 
 def each(values: Tensor, matrices: Tensor, pack_index: PackIndex) -> Tensor:

@@ -44,15 +44,15 @@ class PaddedContext(PackContext):
         return found
 
     def of_tokens(self, mask: Tensor) -> Tensor:
-        """Map masks of (tokens, width) to (rows, length, width), with ones for padding."""
+        """Return masks of (tokens, width) as (rows, length, width), with ones for padding."""
         assert self.real is not None
         spread = mask.new_ones(*self.real.shape, mask.shape[-1])
         spread[self.real] = mask
         return spread
 
     def of_scores(self, masks: list[Tensor], heads: int) -> Tensor:
-        """Map masks of (rows x heads, length, length) for each group of rows to (all rows, heads,
-        length, length)."""
+        """Return masks of (rows x heads, length, length) for each group of rows as (all rows,
+        heads, length, length)."""
         assert self.real is not None
         rows, length = self.real.shape
         starts, counts = self.real.int().argmax(dim=1).tolist(), self.real.sum(dim=1).tolist()

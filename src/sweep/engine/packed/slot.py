@@ -10,7 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from sweep.config.settings import TrainSettings
-from sweep.engine.best import Best
+from sweep.engine.best_weights import Best
 from sweep.engine.clock import SharedClock
 from sweep.engine.evaluation import judged
 from sweep.engine.limit_watch import LimitWatch
@@ -112,8 +112,8 @@ class Slot:
 
     def learn(self, gradients: Sequence[WeightGrad]) -> StepTaken | None:
         """Add the gradients of the present batch and, if it is the last of its optimizer step,
-        take that step. Several slots may do so in different threads. `finish_batch` must follow.
-        """
+        take that step. Return what was taken, or None. Several slots may do so in different
+        threads. `finish_batch` must follow."""
         last = len(self.pending) == 1
         for weight, gradient in gradients:
             found = gradient.contiguous()  # the optimizers' kernels expect it

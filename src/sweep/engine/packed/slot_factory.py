@@ -17,7 +17,7 @@ from sweep.config.settings import TrainSettings
 from sweep.data.collate import collator
 from sweep.data.tokenise import TokenisedData, name_of
 from sweep.engine.arguments import autocast, training_arguments
-from sweep.engine.best import Best
+from sweep.engine.best_weights import Best
 from sweep.engine.clock import SharedClock, place_of
 from sweep.engine.first_weights import set_first_weights
 from sweep.engine.limit_watch import LimitWatch
@@ -26,10 +26,12 @@ from sweep.engine.packed.batch import Row
 from sweep.engine.packed.packed_model import TrialAdapters
 from sweep.engine.packed.slot import Slot
 from sweep.engine.packed.table import Table
-from sweep.engine.protocol import OnTrialEval, OnTrialSnapshot, OnTrialStep, no_snapshot
+from sweep.engine.protocol import OnTrialEval, OnTrialSnapshot, OnTrialStep, StudyCallbacks, no_snapshot
 from sweep.engine.snapshot import opened, suited
+from sweep.engine.snapshot_timer import SnapshotTimer
 from sweep.engine.training_loss import TrainingLoss
 from sweep.engine.trial_state import Stopped, TrialState
+from sweep.engine.trial_steps import TrialSteps
 from sweep.model.base_model_cache import BaseModelCache
 from sweep.model.features import NotPackable
 from sweep.model.state import trainable_weights, trained_parameters
@@ -62,25 +64,21 @@ class SlotFactory:
         return slot
 
     def _open(self, plan: TrialPlan, resources: ExitStack) -> Slot:
-        settings, base_models, data = plan.settings, self.base_models, self.data.of_fold(plan.fold)
+        settings, base_models, labels = plan.settings, self.base_models, self.data.splits.labels
         clock = SharedClock(place=place_of(plan, base_models.device))
         with clock.set_aside():
-            tokenizer, labels = base_models.tokenizer(settings.model), self.data.splits.labels
-            train = self._table(data.train(tokenizer, settings.max_length, None))
-            held_out = self._table(data.validation(tokenizer, settings.max_length, None))
-            if min(*train.lengths, *held_out.lengths) < 1:
-                raise NotPackable("a text has no token at all")
+            tokenizer = base_models.tokenizer(settings.model)
+            train, held_out = self._tables(plan, tokenizer)
             model = resources.enter_context(base_models.model(settings, labels))
             adapters = TrialAdapters(model)
             _check_all_trained(adapters)
             best = Best.of(model, tokenizer, plan.config, labels, self.best_dir(plan))
             watch, collate = LimitWatch(plan.watched, base_models.device, shares=True), collator(tokenizer, labels)
-            state = TrialState.of(
-                settings, clock, rows=len(train.rows), keeper=best, trained_parameters=trained_parameters(model),
-                report_step=watch.reporting(lambda step: self.on_step(plan, step)),
-                report_eval=watch.evaluated(lambda point: self.on_eval(plan, point)),
-                report_snapshot=lambda snapshot: self.on_snapshot(plan, snapshot), labels=labels.names,
-                evaluated_as=len(self.data.splits.train),
+            state = TrialState(
+                settings, clock, self._study(plan, watch),
+                TrialSteps.of(len(train.rows), settings.trainer, evaluated_as=len(self.data.splits.train)),
+                keeper=best, trained_parameters=trained_parameters(model), labels=labels.names,
+                snapshots=SnapshotTimer(settings.snapshot_every),
             )  # fmt: skip
             resumed = suited(opened(plan, base_models.device, "packed"), plan, dict(trainable_weights(model)))
             with suppress(Stopped):
@@ -89,27 +87,45 @@ class SlotFactory:
                     state.check_stop()
                 if resumed is None:
                     state.flops_ahead = set_first_weights(
-                        model, settings, base_models=base_models, data=data, check_stop=state.check_stop
-                    )
-            arguments = training_arguments(settings, base_models.device, self.folder)
-            with torch.random.fork_rng([]):
-                steps = OptimizerSteps.begin(
-                    model,
-                    arguments,
-                    train.lengths,
-                    state.schedule_steps,
-                    factors=settings.adapter.learning_rate_factors(),
-                )
+                        model, settings, base_models=base_models, data=self.data.of_fold(plan.fold),
+                        check_stop=state.check_stop,
+                    )  # fmt: skip
+            steps = self._optimizer_steps(settings, model, train, state.steps.schedule)
             state.on_train_begin()
-            sample = partial(_sample, train, held_out, model, collate, settings)
-            loss = TrainingLoss.of(settings, train.dataset, labels, base_models.device)
             slot = Slot(
-                plan, settings, adapters, train, held_out, steps, state, best, clock, resources, loss, sample, watch
-            )
+                plan, settings, adapters, train, held_out, steps, state, best, clock, resources,
+                training_loss=TrainingLoss.of(settings, train.dataset, labels, base_models.device),
+                sample=partial(_sample, train, held_out, model, collate, settings), watch=watch,
+            )  # fmt: skip
             if resumed is not None:
                 with torch.random.fork_rng([]):
                     slot.load_state_dict(resumed)
         return slot
+
+    def _tables(self, plan: TrialPlan, tokenizer: Any) -> tuple[Table, Table]:
+        """Return the train and the validation rows of a trial. Raises NotPackable for a text
+        without tokens."""
+        data, longest = self.data.of_fold(plan.fold), plan.settings.max_length
+        train = self._table(data.train(tokenizer, longest, None))
+        held_out = self._table(data.validation(tokenizer, longest, None))
+        if min(*train.lengths, *held_out.lengths) < 1:
+            raise NotPackable("a text has no token at all")
+        return train, held_out
+
+    def _study(self, plan: TrialPlan, watch: LimitWatch) -> StudyCallbacks:
+        """Return the callbacks of one trial, which is measured for its limits."""
+        return StudyCallbacks(
+            watch.reporting(lambda step: self.on_step(plan, step)),
+            watch.evaluated(lambda point: self.on_eval(plan, point)),
+            lambda snapshot: self.on_snapshot(plan, snapshot),
+        )
+
+    def _optimizer_steps(self, settings: TrainSettings, model: nn.Module, train: Table, total: int) -> OptimizerSteps:
+        arguments = training_arguments(settings, self.base_models.device, self.folder)
+        with torch.random.fork_rng([]):
+            return OptimizerSteps.begin(
+                model, arguments, train.lengths, total, factors=settings.adapter.learning_rate_factors()
+            )
 
     def _table(self, dataset: Any) -> Table:
         name = name_of(dataset)

@@ -15,8 +15,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sweep.engine.packed.batch import ByHead, Group, PackedBatch
-from sweep.engine.packed.noise import Counted, Draws
+from sweep.engine.packed.batch import PackedBatch
+from sweep.engine.packed.noise import Counted
+from sweep.engine.packed.pack_index import ByHead, Draws, Group
 
 _TOKENS = 1024
 _ROWS = 8

@@ -32,8 +32,8 @@ def installed() -> bool:
 
 
 def written(review: Review, account: Account, base_url: str, *, seconds: float, stop: Stop | None = None) -> Written:
-    """Write a review with an account, within a time limit; `stop` ends it at once. A failure is
-    the `fault` of the answer."""
+    """Write a review with an account, within a time limit; `stop` ends it at once. Return the ids
+    of what was written, or a `fault`."""
     if not installed():
         return Written(fault=MISSING)
     environment = {name: value for name, value in os.environ.items() if name not in _DISTURBING}

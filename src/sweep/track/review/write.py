@@ -108,7 +108,7 @@ class _Writing:
 
     def _again(self, kinds: tuple[str, ...], save: Callable[[Review], T]) -> T:
         """Save over the earlier one, whose ids are of `kinds`; where the server has it no more,
-        save a new one."""
+        save a new one. Return what was saved."""
         ids = self._review.ids
         try:
             return save(self._review)

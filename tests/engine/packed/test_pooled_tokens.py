@@ -14,7 +14,7 @@ from support.packable import PACKABLE, tiny
 from sweep.engine.packed import attention
 from sweep.engine.packed.attention import PackContext
 from sweep.engine.packed.batch import PackedBatch, Row
-from sweep.engine.packed.narrow import Narrowed, behind_attention, replace
+from sweep.engine.packed.pooled_tokens import Narrowed, behind_attention, replace
 
 CPU = torch.device("cpu")
 BEHIND = {

@@ -12,7 +12,7 @@ from sweep.model.artifact import load
 from sweep.plan.plan import make_plan
 from sweep.records.store import Store
 
-SNLI = Path(__file__).parents[2] / "shared" / "data" / "snli"
+SNLI = Path(__file__).parents[1] / "shared" / "data" / "snli"
 
 pytestmark = pytest.mark.skipif(not SNLI.is_dir(), reason="needs ../shared/data/snli")
 

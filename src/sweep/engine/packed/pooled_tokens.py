@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
 from sweep.engine.packed.attention import PackContext
-from sweep.engine.packed.batch import PackIndex
+from sweep.engine.packed.pack_index import PackIndex
 
 Chosen = Callable[[PackIndex], Tensor]
 
@@ -29,7 +29,7 @@ class Narrowed(nn.Module):
         context.replace(linear, self)
 
     def forward(self, values: Tensor) -> Tensor:
-        """Map (1, tokens, in) to (1, tokens, out)."""
+        """Return the layer's output, (1, tokens, in) to (1, tokens, out)."""
         positions = self.chosen(self.context.pack_index)
         found: Tensor = self.linear(values.index_select(1, positions))
         return found.new_zeros(1, values.shape[1], found.shape[-1]).index_copy_(1, positions, found)

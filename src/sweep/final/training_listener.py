@@ -16,7 +16,7 @@ from sweep.track.tracker import Ending, JobType, Run, StoppedRun, go_on
 
 
 @dataclass(slots=True)
-class Watch:
+class TrainingListener:
     """Keeps and logs the steps and evaluations of a training. A row that comes again after a stop
     is kept and logged once."""
 
@@ -29,8 +29,9 @@ class Watch:
     newest: int = 0  # step that was reported
 
     @classmethod
-    def begin(cls, session: Session, key: str, plan: TrialPlan, title: str, job_type: JobType) -> Watch:
-        """Open a run of the tracker, or go on with the one of an earlier process."""
+    def begin(cls, session: Session, key: str, plan: TrialPlan, title: str, job_type: JobType) -> TrainingListener:
+        """Return a listener with a new run of the tracker, or with the one of an earlier process,
+        which goes on."""
         progress = Progress.of(session.store, key, plan, say=session.view.say)
         kept = kept_key(plan) if job_type is JobType.CONFIRM else progress.kept_key
         session.take_over(plan, progress.snapshots, key, kept)

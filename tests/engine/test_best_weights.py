@@ -13,7 +13,7 @@ from torch import nn
 from support.trials import HELD_OUT, Watcher, retrained
 from sweep.data.collate import collator
 from sweep.data.tokenise import TokenisedData
-from sweep.engine.best import Best
+from sweep.engine.best_weights import Best
 from sweep.engine.evaluation import measure, predict
 from sweep.engine.loss import mean_loss
 from sweep.model.artifact import load

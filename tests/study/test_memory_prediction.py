@@ -30,9 +30,9 @@ from sweep.records.memory import Footprint, MemoryFacts, read_memory, write_memo
 from sweep.records.trial import Completed, Failed, FailureReason, TrialPlan
 from sweep.study.does_not_fit import DoesNotFitError
 from sweep.study.feasibility import Feasibility
-from sweep.study.footprints import _gaps, _process, _short, look, measure
-from sweep.study.forecast import Forecast
-from sweep.study.forecasts import Forecasts
+from sweep.study.measured_memory import _gaps, _process, _short_config, look, measure
+from sweep.study.memory_forecast import Forecast
+from sweep.study.memory_prediction import Forecasts
 from sweep.study.optuna_study import OptunaStudy
 from sweep.study.planner import Planner, Untrainable
 from sweep.study.search import search
@@ -159,7 +159,7 @@ def test_a_trial_has_the_share_of_memory_that_it_takes_beside_others(plan: Plan)
     assert forecasts(plan, 9 * MIB, packed=True).share(plan.config) == 1.0
     assert known.facts is not None
     known.facts = replace(known.facts, workers=2)
-    trial = known.beside(plan.trial(0, {}))
+    trial = known.with_share(plan.trial(0, {}))
     assert (trial.memory, trial.workers) == (pytest.approx(10 / 44), 2)
 
 
@@ -220,9 +220,9 @@ def test_the_folds_that_train_side_by_side_count_in_a_peak(plan: Plan, packed: b
 def test_a_limit_far_above_a_bound_needs_no_measurement(plan: Plan) -> None:
     known = forecasts(plan, 2**40)
     limited(known, 2**39)
-    assert not list(known.near())
+    assert not list(known.doubtful())
     limited(known, 2**20)
-    assert list(known.near())
+    assert list(known.doubtful())
 
 
 def test_on_the_host_an_allocator_s_gaps_count(plan: Plan) -> None:
@@ -290,7 +290,7 @@ def test_a_small_training_has_no_metric_of_the_users_own(plan: Plan) -> None:
     dataset = plan.config.dataset.model_copy(update={"metrics": ("mymetrics.spread", "mcc")})
     study = plan.config.study.model_copy(update={"metric": "eval/spread", "second_metric": "eval/mcc"})
     config = plan.config.model_copy(update={"dataset": dataset, "study": study})
-    assert recorded_metrics(config) and not recorded_metrics(_short(config, 2, 6))
+    assert recorded_metrics(config) and not recorded_metrics(_short_config(config, 2, 6))
 
 
 class _SameDevice:

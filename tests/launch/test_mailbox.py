@@ -5,8 +5,8 @@ from __future__ import annotations
 from threading import Thread
 from typing import Any
 
+from sweep.launch.mailbox import Mailbox
 from sweep.launch.messages import Asks, Done, Ended, Evaluated, Message, Reply, RunEngine, Saved, Stepped
-from sweep.launch.port import Port
 from sweep.records.cost import Cost
 from sweep.records.trial import EvalPoint, Failed, FailureReason, Step, Verdict
 
@@ -20,10 +20,10 @@ def step(number: int, *, logged: bool = False, key: tuple[int, int] = ONE) -> St
 
 def said(*messages: Message) -> tuple[Message, ...]:
     """Return what the coordinator hears of these messages in one exchange."""
-    port = Port(seconds=0.01)
+    mailbox = Mailbox(seconds=0.01)
     for message in messages:
-        port.tell(message)
-    return port.exchange(Reply())
+        mailbox.tell(message)
+    return mailbox.exchange(Reply())
 
 
 def test_of_steps_without_metrics_the_newest_of_each_trial_is_sent() -> None:
@@ -44,49 +44,49 @@ def test_a_step_comes_before_the_evaluation_the_snapshot_and_the_end_that_follow
 
 
 def test_what_has_to_be_answered_is_sent_at_once_and_what_follows_comes_later() -> None:
-    port = Port(seconds=60.0)
+    mailbox = Mailbox(seconds=60.0)
     for message in (step(1), Asks(), step(2)):
-        port.tell(message)
-    assert port.exchange(Reply()) == (step(1), Asks())
+        mailbox.tell(message)
+    assert mailbox.exchange(Reply()) == (step(1), Asks())
 
 
 def test_an_answer_reaches_the_thread_that_waits_for_it() -> None:
-    port, found = Port(seconds=60.0), list[Any]()
-    asking = Thread(target=lambda: found.append(port.ask(Evaluated(ONE, POINT))))
+    mailbox, found = Mailbox(seconds=60.0), list[Any]()
+    asking = Thread(target=lambda: found.append(mailbox.ask(Evaluated(ONE, POINT))))
     asking.start()
-    assert port.exchange(Reply()) == (Evaluated(ONE, POINT),)
-    port.seconds = 0.01
-    assert port.exchange(Reply(Verdict.PRUNE)) == ()
+    assert mailbox.exchange(Reply()) == (Evaluated(ONE, POINT),)
+    mailbox.seconds = 0.01
+    assert mailbox.exchange(Reply(Verdict.PRUNE)) == ()
     asking.join()
     assert found == [Verdict.PRUNE]
 
 
 def test_verdicts_ride_on_the_next_reply() -> None:
-    port = Port(seconds=0.01)
-    assert port.verdict(ONE) is Verdict.CONTINUE
-    port.exchange(Reply(verdicts={ONE: Verdict.TIME_OUT}))
-    assert (port.verdict(ONE), port.verdict(OTHER)) == (Verdict.TIME_OUT, Verdict.CONTINUE)
-    port.exchange(Reply(leave=True))
-    assert port.verdict(OTHER) is Verdict.INTERRUPT
+    mailbox = Mailbox(seconds=0.01)
+    assert mailbox.verdict(ONE) is Verdict.CONTINUE
+    mailbox.exchange(Reply(verdicts={ONE: Verdict.TIME_OUT}))
+    assert (mailbox.verdict(ONE), mailbox.verdict(OTHER)) == (Verdict.TIME_OUT, Verdict.CONTINUE)
+    mailbox.exchange(Reply(leave=True))
+    assert mailbox.verdict(OTHER) is Verdict.INTERRUPT
 
 
 def test_no_trial_is_asked_for_where_there_is_none() -> None:
-    port = Port(seconds=0.01)
-    port.exchange(Reply(more=False))
-    assert port.next_trial() is None and port.exchange(Reply()) == ()
-    port.leaving = True
-    assert port.next_trial() is None
+    mailbox = Mailbox(seconds=0.01)
+    mailbox.exchange(Reply(more=False))
+    assert mailbox.next_trial() is None and mailbox.exchange(Reply()) == ()
+    mailbox.leaving = True
+    assert mailbox.next_trial() is None
 
 
 def test_the_end_of_an_order_wants_no_answer() -> None:
-    port = Port(seconds=0.01)
-    port.tell(Done())
-    assert port.exchange(Reply()) == (Done(),)
-    port.exchange(Reply("not an answer", order=RunEngine()))
-    assert port.order() == RunEngine() and port._answers.empty()
+    mailbox = Mailbox(seconds=0.01)
+    mailbox.tell(Done())
+    assert mailbox.exchange(Reply()) == (Done(),)
+    mailbox.exchange(Reply("not an answer", order=RunEngine()))
+    assert mailbox.order() == RunEngine() and mailbox._answers.empty()
 
 
 def test_the_coordinator_says_how_long_steps_are_gathered() -> None:
-    port = Port(seconds=60.0)
-    assert port.exchange(Reply(gather=0.01)) == () and port.seconds == 0.01
-    assert port.exchange(Reply()) == () and port.seconds == 0.01
+    mailbox = Mailbox(seconds=60.0)
+    assert mailbox.exchange(Reply(gather=0.01)) == () and mailbox.seconds == 0.01
+    assert mailbox.exchange(Reply()) == () and mailbox.seconds == 0.01

@@ -8,7 +8,7 @@ from sweep.launch.ray_cluster import Node
 
 
 @dataclass(frozen=True, slots=True)
-class Shape:
+class WorkerLayout:
     """The number of workers of a node, and their parts of it. `gpu` is whether they train on GPUs:
     None until the first nodes that can have workers are there."""
 
@@ -17,7 +17,7 @@ class Shape:
     threads: int | None = None  # None: those of `cpus`
     only: int | None = None  # workers in all
 
-    def settled(self, nodes: list[Node]) -> Shape:
+    def settled(self, nodes: list[Node]) -> WorkerLayout:
         """Return the shape for a cluster of these nodes: with GPUs where any node has one."""
         if self.gpu is not None or not any(node.cpus or node.gpus for node in nodes):
             return self

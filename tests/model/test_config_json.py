@@ -17,7 +17,7 @@ from sweep.config.schema import Config
 from sweep.config.settings import TrainSettings
 from sweep.data.labels import LabelSpace
 from sweep.errors import UserError
-from sweep.model import facts
+from sweep.model import config_json
 from sweep.model.artifact import load
 from sweep.model.base_model_cache import BaseModelCache
 from sweep.model.preflight import preflight
@@ -102,7 +102,7 @@ def test_faults_that_transformers_finds(
 
 @pytest.mark.parametrize("file", sorted((Path(__file__).parents[2] / "conf" / "model").glob("*.json")))
 def test_published_architectures_are_within_the_bounds(file: Path) -> None:
-    assert facts.read(file)[1] == []
+    assert config_json.read(file)[1] == []
 
 
 def test_a_random_model(configure: Configure, labels: LabelSpace, tmp_path: Path) -> None:

@@ -30,7 +30,7 @@ _AT_ONCE = (Asks, Evaluated, Ended, Files, Called, Done)  # the coordinator hear
 
 
 @dataclass(slots=True)
-class Port:
+class Mailbox:
     """One thread works and speaks (`tell`, `ask`), another carries its messages (`exchange`).
 
     Steps are gathered for `seconds`: those with metrics are all kept, of the others only the
@@ -64,7 +64,7 @@ class Port:
         return Verdict.INTERRUPT if self.leaving else self._verdicts.get(key, Verdict.CONTINUE)
 
     def order(self) -> Order:
-        """Wait for an order."""
+        """Wait for an order, and return it."""
         return self._orders.get()
 
     def exchange(self, reply: Reply) -> tuple[Message, ...]:

@@ -11,7 +11,7 @@ from sweep.study.running import Stopped
 
 
 @dataclass(slots=True)
-class Shelved:
+class UnfinishedTrials:
     """Trials that were put away, which wait until a slot is free, and trials that are `paused`."""
 
     optuna_study: OptunaStudy

@@ -21,7 +21,7 @@ from sweep.plan.memory_needs import built_by, kind
 from sweep.records.final import Parameters
 from sweep.records.memory import Footprint, MemoryFacts
 from sweep.records.trial import Completed, Outcome, TrialPlan, Verdict
-from sweep.study.forecast import GAPS
+from sweep.study.memory_forecast import GAPS
 
 _Run = tuple[memory.PeakMemory, str] | None  # what a small training took, and its engine
 
@@ -81,9 +81,12 @@ def _footprint(workspace: Workspace, config: Config, account: Parameters) -> tup
         most = max(_EVALUATED, min(quick, config.trainer.per_device_eval_batch_size))
         few, more = _ROWS if quick >= _ROWS[1] else _FEWER_ROWS
         sizes = ((1, 1), (1, most), (few, few), (more, more))
-        runs = [_small(workspace, config, row, *size) for size in sizes]
+        runs = [_small_training(workspace, config, row, *size) for size in sizes]
         if device.type == "cpu":
-            runs[2:] = [_held(workspace, config, row, runs[2], few), _held(workspace, config, row, runs[3], more)]
+            runs[2:] = [
+                _with_held(workspace, config, row, runs[2], few),
+                _with_held(workspace, config, row, runs[3], more),
+            ]
         memory.release(device)
     except (RuntimeError, MemoryError) as error:
         if not memory.out_of_memory(error):
@@ -130,21 +133,23 @@ def _longest(workspace: Workspace, config: Config) -> tuple[int, int]:
     return longest, lengths[longest]
 
 
-def _held(workspace: Workspace, config: Config, row: int, run: _Run, rows: int) -> _Run:
+def _with_held(workspace: Workspace, config: Config, row: int, run: _Run, rows: int) -> _Run:
     """Return a training with the bytes that the process holds in one like it whose tensors are not
     counted."""
-    plain = run and _small(workspace, config, row, rows, rows, count=False)
+    plain = run and _small_training(workspace, config, row, rows, rows, count=False)
     if run is None or plain is None:
         return None
     (counted, engine), (held, _) = run, plain
     return replace(held, tensors=counted.tensors), engine
 
 
-def _small(workspace: Workspace, config: Config, row: int, rows: int, evaluated: int, *, count: bool = True) -> _Run:
+def _small_training(
+    workspace: Workspace, config: Config, row: int, rows: int, evaluated: int, *, count: bool = True
+) -> _Run:
     """Train on copies of a row (`_repeated`). Return what it took, and the engine; None where the
     training failed."""
     ended: list[Outcome] = []
-    trial = TrialPlan(0, {}, _short(config, rows, evaluated), _STEPS, "")
+    trial = TrialPlan(0, {}, _short_config(config, rows, evaluated), _STEPS, "")
     trials = iter([trial])
     with workspace.base_models.temporary_folder() as folder:
         data = TokenisedData(_copies(workspace.splits, row, _STEPS * rows, evaluated), Path(folder))
@@ -161,7 +166,7 @@ def _small(workspace: Workspace, config: Config, row: int, rows: int, evaluated:
     return (found, outcome.cost.engine) if isinstance(outcome, Completed) else None
 
 
-def _short(config: Config, rows: int, evaluated: int) -> Config:
+def _short_config(config: Config, rows: int, evaluated: int) -> Config:
     """Return the config of a training of `_STEPS` steps, with one evaluation at its end. It has no
     metrics of the user's own, which need not be defined on copies of one row."""
     trainer = config.trainer.model_copy(update={

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sweep.launch.sharing import Load, may_have
+from sweep.launch.fair_share import Load, may_have
 
 
 def loads(*held: int, has_free_slot: bool = True) -> list[Load]:

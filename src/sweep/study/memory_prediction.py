@@ -1,8 +1,8 @@
 """The memory that a trial is going to need, and the batches that memory holds.
 
 A trial whose memory is far below what there is needs no measurement: a bound by the numbers of its
-model's config says so. Where some trial of a study may come near, small trainings are measured
-once, before the first trial (`sweep.study.footprints`).
+model's config says so. Where some trial of a study may not fit, small trainings are measured once,
+before the first trial (`sweep.study.measured_memory`).
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ from sweep.records.final import Parameters
 from sweep.records.memory import Footprint, MemoryFacts, read_memory, write_memory
 from sweep.records.trial import TrialPlan
 from sweep.study.does_not_fit import does_not_fit
-from sweep.study.footprints import look, measure
-from sweep.study.forecast import GAPS, Forecast, Peak
+from sweep.study.measured_memory import look, measure
+from sweep.study.memory_forecast import GAPS, Forecast, Peak
 from sweep.study.session import Session
 
 _GAPS_OF_PACK = 2.8  # the same of a pack in files of earlier versions, whose rows were measured too small
-_NEAR = 0.05  # more bytes than with the smallest batch, which make no difference to a doubtful trial
+_MORE = 0.05  # the part by which a batch of a doubtful trial may need more memory than the smallest one
 SPARE = 0.1  # the part of the usable memory that a chosen batch leaves free
 _LIBRARIES = 2**30  # bytes of the process and its libraries, at most
 _MOST_MEASURED = 8  # configs
@@ -64,8 +64,8 @@ class Forecasts:
         if kept is not None and kept.same_device(now):
             return cls(plan, kept, accounts)
         found = cls(plan, now, accounts)
-        if near := list(found.near()):
-            found.facts = session.launcher.ask(measure, near, workers)
+        if doubtful := list(found.doubtful()):
+            found.facts = session.launcher.ask(measure, doubtful, workers)
         assert found.facts is not None
         write_memory(session.store.root, found.facts)
         return found
@@ -75,16 +75,16 @@ class Forecasts:
         """Return the forecasts by the figures in the run directory; nothing is measured."""
         return cls(session.plan, read_memory(session.store.root), dict(session.plan.needs.accounts))
 
-    def near(self) -> Iterator[tuple[Config, Parameters]]:
-        """Yield a config for each way to build a model whose trials may need more than is far from
-        what there is."""
+    def doubtful(self) -> Iterator[tuple[Config, Parameters]]:
+        """Yield a config for each way to build a model whose trials may not fit in memory, by a
+        bound that is too high, with its counted weights."""
         rows = max(corner.trainer.per_device_train_batch_size for corner in self.plan.corners)
         known: dict[str, Config] = {}
         for corner in self.plan.corners:
             known.setdefault(built_by(corner), corner)
         for name, config in list(known.items())[:_MOST_MEASURED]:
             account = self.accounts.get(name)
-            if account is not None and not self._is_far(config, account, rows):
+            if account is not None and not self._surely_fits(config, account, rows):
                 yield config, account
 
     def fitted(self, trial: TrialPlan) -> TrialPlan:
@@ -94,7 +94,7 @@ class Forecasts:
         """
         config, facts = trial.config, self.facts
         rows = config.trainer.per_device_train_batch_size
-        if facts is None or (account := self._account(config)) is None or self._is_far(config, account, rows):
+        if facts is None or (account := self._account(config)) is None or self._surely_fits(config, account, rows):
             return trial
         sizes = [one for one in divisors(config.trainer.step_rows) if one <= rows] if _divisible(config) else [rows]
         found = {size: forecast for size in sizes if (forecast := self.forecast(config, size)) is not None}
@@ -107,7 +107,7 @@ class Forecasts:
             single = self.forecast(config, 1) or least
             raise does_not_fit(config, least, single, facts)
         at_once = self._at_once(config)
-        most = (1 + _NEAR) * least.together(at_once)
+        most = (1 + _MORE) * least.together(at_once)
         near = (size for size, one in found.items() if one.together(at_once) <= most and one.least <= facts.limit)
         return self._in_batches(trial, next(near, sizes[-1]))
 
@@ -126,7 +126,7 @@ class Forecasts:
         forecast = self.forecast(config)
         return None if forecast is None else Peak(self._peak_name, self._peak(config, forecast))
 
-    def beside(self, trial: TrialPlan) -> TrialPlan:
+    def with_share(self, trial: TrialPlan) -> TrialPlan:
         """Return the trial with the memory that it takes beside others, and the number of workers
         that share the memory of a host."""
         workers = 1 if self.facts is None else self.facts.workers
@@ -228,8 +228,8 @@ class Forecasts:
     def _device(self) -> torch.device:
         return torch.device("cpu" if self.facts is None or self.facts.device == "cpu" else "cuda")
 
-    def _is_far(self, config: Config, account: Parameters, rows: int) -> bool:
-        """Return whether the trial needs far less than there is, by a bound that is too high."""
+    def _surely_fits(self, config: Config, account: Parameters, rows: int) -> bool:
+        """Return whether the trial needs less than there is, by a bound that is too high."""
         assert self.facts is not None
         longest = self.plan.needs.longest.get(tokenised_by(config), ())
         of_token = _bytes_of_token(self._sizes_of(config.model), config, longest[0] if longest else 0)
