@@ -58,7 +58,7 @@ def test_too_many_open_files_end_in_2(capsys: pytest.CaptureFixture[str]) -> Non
     with pytest.raises(SystemExit) as done, reported():
         raise OSError(errno.EMFILE, os.strerror(errno.EMFILE), "lock.json")
     assert done.value.code == 2
-    assert "Raise the limit of open files (ulimit -n)" in capsys.readouterr().err
+    assert "too many files are open. Raise their limit (ulimit -n)" in capsys.readouterr().err
 
 
 def test_a_deleted_working_directory_ends_in_2(

@@ -168,7 +168,7 @@ def _failure(error: Exception) -> str | None:
     if isinstance(error, OSError) and error.errno in _NO_PATH and error.filename:
         return f"{shortened(str(error.filename), _SHOWN)}: {error.strerror}; {_NO_PATH[error.errno]}"
     if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
-        return f"{error.strerror}: {first_line(error)}. Raise the limit of open files (ulimit -n). {KEPT}"
+        return f"too many files are open. Raise their limit (ulimit -n). {KEPT}"
     if isinstance(error, FileNotFoundError) and not _has_place():
         return "the working directory was deleted; change to another one (cd)"
     if (failure := disk_failure(error)) is None:
