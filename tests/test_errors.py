@@ -47,6 +47,32 @@ def test_a_path_that_no_file_can_have_ends_in_2(below: str, tmp_path: Path, caps
     assert said.endswith("; name another path\n") and len(said) < 200
 
 
+def test_a_folder_in_place_of_a_file_ends_in_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as done, reported():
+        tmp_path.read_text()
+    assert done.value.code == 2
+    assert "Is a directory; move that folder away, or name another path" in capsys.readouterr().err
+
+
+def test_too_many_open_files_end_in_2(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as done, reported():
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE), "lock.json")
+    assert done.value.code == 2
+    assert "too many files are open. Raise their limit (ulimit -n)" in capsys.readouterr().err
+
+
+def test_a_deleted_working_directory_ends_in_2(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    (tmp_path / "here").rmdir()
+    with pytest.raises(SystemExit) as done, reported():
+        Path("x").absolute()
+    assert done.value.code == 2
+    assert "the working directory was deleted" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("lines", [1, 100_000])  # in the buffer at the end, and written before
 def test_output_that_nobody_reads_ends_in_141_without_a_word(lines: int) -> None:
     program = f"from sweep.errors import reported\nwith reported():\n    for _ in range({lines}): print('text')"

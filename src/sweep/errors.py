@@ -130,7 +130,7 @@ def naming(path: Path) -> Iterator[None]:
 @contextmanager
 def reported() -> Iterator[None]:
     """End the program with a message on standard error: with exit code 2 for a `UserError`, a full
-    disk, exhausted memory or a path that no file can have, and 130 after a stop by the user. Where
+    disk, exhausted memory, too many open files or a path that no file can have, and 130 after a stop by the user. Where
     the reader of standard output has gone (`sweep report … | head`), end it silently with 141. Any
     other error is passed on.
 
@@ -161,14 +161,18 @@ def reported() -> Iterator[None]:
 
 
 def _failure(error: Exception) -> str | None:
-    """Return what the user is told of memory that ran out, a disk that failed, or a path that no
-    file can have; None for any other error."""
+    """Return what the user is told of memory or open files that ran out, a disk that failed, a
+    path that no file can have, or a working directory that is gone; None for any other error."""
     if out_of_memory(error):
         return f"out of memory: {first_line(error)}. {ADVICE}."
     if no_temporary_folder(error):
         return f"{NO_TEMPORARY_FOLDER}. {KEPT}"
     if isinstance(error, OSError) and error.errno in _NO_PATH and error.filename:
-        return f"{shortened(str(error.filename), _SHOWN)}: {error.strerror}; name another path"
+        return f"{shortened(str(error.filename), _SHOWN)}: {error.strerror}; {_NO_PATH[error.errno]}"
+    if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
+        return f"too many files are open. Raise their limit (ulimit -n). {KEPT}"
+    if isinstance(error, FileNotFoundError) and not _has_place():
+        return "the working directory was deleted; change to another one (cd)"
     if (failure := disk_failure(error)) is None:
         return None
     unnamed = isinstance(error, OSError) and error.filename is None  # files that sweep writes are named
@@ -187,8 +191,24 @@ NO_TEMPORARY_FOLDER = (
     "directory. Make room there, or set TMPDIR to a folder that can be written to"
 )
 
-# Error codes of a path that no file can have: too long, through a file, or through links in a ring.
-_NO_PATH = (errno.ENAMETOOLONG, errno.ENOTDIR, errno.ELOOP)
+def _has_place() -> bool:
+    """Return whether the working directory exists."""
+    try:
+        os.getcwd()  # noqa: PTH109  # pathlib is no shorter
+    except FileNotFoundError:
+        return False
+    return True
+
+
+# Error codes of a path that no file can have, and what to do: too long, through a file, through
+# links in a ring, or that of a folder.
+_ANOTHER = "name another path"
+_NO_PATH = {
+    errno.ENAMETOOLONG: _ANOTHER,
+    errno.ENOTDIR: _ANOTHER,
+    errno.ELOOP: _ANOTHER,
+    errno.EISDIR: f"move that folder away, or {_ANOTHER}",
+}
 _SHOWN = 100  # characters of a path
 
 _ROOM = "Make room on that disk"
@@ -198,7 +218,7 @@ _MENDED = {
     os.strerror(errno.EDQUOT): "Make room within your quota",
     os.strerror(errno.EFBIG): "Raise the limit of a file's size (ulimit -f)",
     os.strerror(errno.EROFS): "Make that disk writable",
-    os.strerror(errno.EACCES): "Give this user the right to write there",
+    os.strerror(errno.EACCES): "Give this user the right to read and write there",
 }
 
 

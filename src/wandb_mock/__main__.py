@@ -31,9 +31,13 @@ def main() -> None:
 
 
 def _port(text: str) -> int:
-    number = int(text)
+    rule = f"is {text!r}, but must be a whole number from 0 to 65535"
+    try:
+        number = int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(rule) from None
     if not 0 <= number <= 65535:
-        raise argparse.ArgumentTypeError(f"is {number}, but must be from 0 to 65535")
+        raise argparse.ArgumentTypeError(rule)
     return number
 
 

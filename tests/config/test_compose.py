@@ -229,3 +229,11 @@ def test_an_experiment_without_its_first_line_is_refused_with_the_line(tmp_path:
     (tmp_path / "experiment" / "mine.yaml").write_text("defaults:\n  - override /model: minilm\n")
     found = faults_of("+experiment=mine", config_dirs=(tmp_path,))
     assert found["experiment/mine"].startswith("must begin with the line '# @package _global_'")
+
+
+@pytest.mark.parametrize("name", ["it's", "it\\'s", "end\\", "a]b,c ${x}"])
+def test_a_folder_of_any_name_is_read(name: str, tmp_path: Path) -> None:
+    (tmp_path / name / "dataset").mkdir(parents=True)
+    (tmp_path / name / "dataset" / "mine.yaml").write_text("path: tickets\n")
+    composed = Composer((tmp_path / name,)).compose(["dataset=mine"])
+    assert composed.resolved()["dataset"]["path"] == "tickets"

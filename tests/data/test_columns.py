@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from sweep.config.schema import DatasetConfig
-from sweep.data.columns import read_columns
+from sweep.data.columns import missing_columns, read_columns
 from sweep.data.raw import Raw
 from sweep.data.splits import load_splits
 
@@ -182,6 +182,14 @@ def test_a_missing_column_names_those_there(toy, only_fault):
     assert (
         "train and test" in fault.message and "did you mean text?" in fault.message and "text, label" in fault.message
     )
+
+
+@pytest.mark.parametrize(("mark", "typed"), [(";", "'dataset.delimiter=\";\"'"), ("\t", "dataset.delimiter=tab")])
+def test_fields_that_are_parted_otherwise_are_told(mark, typed):
+    raw = Raw(pa.table({}), (f"id{mark}text{mark}label",), typed=False)
+    faults = missing_columns(DatasetConfig(delimiter=","), {"train": raw})
+    assert [fault.path for fault in faults] == ["dataset.text_column", "dataset.label_column"]
+    assert all(fault.message.endswith(f"; its fields are parted otherwise: type {typed}") for fault in faults)
 
 
 def test_the_first_of_several_names_is_taken(toy, only_fault):

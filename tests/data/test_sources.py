@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,11 @@ def test_names_that_the_system_does_not_take(toy, only_fault):
 
 def test_a_file_with_a_known_ending_asks_no_hub(only_fault):
     assert "is no folder or file" in only_fault("rows.csv.gz").message
+
+
+def test_a_pipe_is_not_waited_for(tmp_path, only_fault):
+    os.mkfifo(tmp_path / "rows.csv")
+    assert "which is neither a folder nor a regular file" in only_fault(tmp_path / "rows.csv").message
 
 
 @pytest.mark.parametrize("name", ["validation.csv", "dev.csv"])

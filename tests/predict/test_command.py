@@ -150,6 +150,7 @@ def test_lines_of_standard_input(winner: Path, capsys: pytest.CaptureFixture[str
     [
         ("a.csv", "text,label\na,b\n", [], "--prefix: is '', but would replace label, which the input has already; choose"),
         ("a.csv", "body,n\na,b\n", [], "--text-column: is text, but .*a.csv has no such column; it has: body, n; name"),
+        ("a.csv", "id;text\n1;a\n", ["--delimiter", ","], "it has: id;text; its fields are parted otherwise: type --delimiter ';'"),
         ("a.csv", "a\nb\n", [], "texts without a header are read from standard input, one a line"),
         ("a.csv", "text\na\nb,c\n", [], r"a.csv: cannot be read: row 2 \(line 3\) has 2 fields, but the header has 1"),
         ("a.csv", b"text\ncaf\xe9\n", [], "line 2; likely: --encoding cp1252 reads 'café'"),

@@ -8,9 +8,11 @@ import json
 from pathlib import Path
 
 import pyarrow as pa
+import pytest
 
 from sweep.data.stream import RowWindow, TableWindow
-from sweep.predict.output import Shape, file_writer, parquet_faults, stream_writer
+from sweep.errors import UserError
+from sweep.predict.output import Shape, file_writer, out_faults, parquet_faults, stream_writer, unfinished
 
 SHAPE = Shape(["text"], {"label": pa.string()})
 
@@ -39,3 +41,22 @@ def test_columns_that_parquet_cannot_hold_are_named() -> None:
     assert fault.path == "--out" and fault.message.startswith("is Parquet, which cannot hold meta, more (")
     assert fault.message.endswith("write JSON lines, as in --out out.jsonl")
     assert not list(parquet_faults(Path("out.parquet"), pa.schema([("text", pa.string()), ("n", pa.null())])))
+
+
+def test_two_writers_of_one_file_do_not_mix_their_rows(tmp_path: Path) -> None:
+    out, row = tmp_path / "a.csv", RowWindow(1, [{"text": "a"}])
+    with file_writer(out, SHAPE) as writer:
+        with pytest.raises(UserError, match=r"another process writes its rows to .*a.unfinished.csv"):  # noqa: SIM117
+            with file_writer(out, SHAPE):
+                pass
+        writer.write(row, [{"label": "b"}])
+    assert out.read_text() == "text,label\na,b\n" and not unfinished(out).exists()
+    with file_writer(out, SHAPE) as writer:  # the lock has gone with its file
+        writer.write(row, [{"label": "c"}])
+    assert out.read_text() == "text,label\na,c\n"
+
+
+def test_a_folder_in_place_of_the_unfinished_file_is_a_fault(tmp_path: Path) -> None:
+    unfinished(tmp_path / "a.csv").mkdir()
+    (fault,) = out_faults(tmp_path / "a.csv", None)
+    assert fault.path == "--out" and fault.message.endswith("until all are there, is a folder")

@@ -201,7 +201,7 @@ def _kept(job: Job, tally: Tally) -> Iterator[None]:
     except BrokenPipeError:
         raise
     except OSError as error:
-        failure = disk_failure(error)
+        failure = disk_failure(error) or (f"{error.filename}: {error.strerror}" if error.filename else None)
         if failure is None:
             raise
         raise UserError.of("--out", f"could not be written to ({failure}); done: {_done(job, tally)}") from None

@@ -15,7 +15,7 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 from sweep.cli.arguments import whole
 from sweep.cli.run_dir import add_run_dir
 from sweep.config.secrets import MASK
-from sweep.errors import UserError, reported
+from sweep.errors import UserError, reported, shortened
 from sweep.records.store import Store
 from sweep.records.winner import read_lock
 
@@ -119,6 +119,9 @@ def _bound(store: Store, storage: ReadOnlyStorage, asked: argparse.Namespace) ->
                     "--host", f"is {asked.host}, which cannot be listened on: {error.strerror}"
                 ) from None
             reason = error.strerror
+        except UnicodeError:  # as Python encodes names of hosts
+            rule = "is no name of a host: its parts have 1 to 63 characters; name an address of this machine"
+            raise UserError.of("--host", f"is {shortened(asked.host, 60)!r}, which {rule}") from None
     shown = f"is {asked.port}" if asked.port is not None else f"is not given, and {ports[0]} to {ports[-1]} were tried"
     raise UserError.of("--port", f"{shown}: {reason}; name another one, or 0 for any that is free")
 

@@ -108,8 +108,7 @@ class Composer:
         faults += _two_experiments([raw for raw in overrides if self.key(raw) == "experiment"])
         if faults:
             raise UserError(faults)
-        folders = (str(folder).replace("'", "\\'") for folder in self.folders[1:])
-        search_path = ",".join(f"'file://{folder}'" for folder in folders)
+        search_path = ",".join(quoted(f"file://{folder}") for folder in self.folders[1:])
         try:
             with initialize_config_dir(config_dir=str(conf_dir()), version_base="1.3"):
                 tree = compose(

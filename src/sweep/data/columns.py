@@ -13,7 +13,9 @@ from typing import Any
 import pyarrow as pa
 from pyarrow import types
 
+from sweep.config.quoting import typed
 from sweep.config.schema import DatasetConfig
+from sweep.data.delimited import delimiter_within
 from sweep.data.raw import Raw, listed
 from sweep.data.times import Moment, NotATimeError, moments
 from sweep.errors import Fault, closest, shortened
@@ -150,8 +152,10 @@ def _label_columns(config: DatasetConfig) -> Names:
 
 def _missing(names: Names, lacking: Sequence[str], there: Names) -> str:
     guess = next((found for name in names if (found := closest(name, there))), "")
+    parted = delimiter_within(there, names)
+    other = f"; its fields are parted otherwise: type {typed('dataset.delimiter', parted)}" if parted else ""
     where = f"{' and '.join(lacking)}{guess}; {lacking[0]} has: {listed(there, 20)}"
-    return f"is {' or '.join(names)}, but there is no such column in {where}"
+    return f"is {' or '.join(names)}, but there is no such column in {where}{other}"
 
 
 def _rows(rows: Sequence[int], most: int = 5) -> str:

@@ -6,7 +6,7 @@ import csv
 import io
 import re
 import sys
-from collections.abc import Iterator, Set
+from collections.abc import Collection, Iterator, Sequence, Set
 from pathlib import Path
 
 import pyarrow as pa
@@ -97,6 +97,14 @@ def delimiter_of(data: bytes, usual: str, *, quoting: bool) -> str:
         return usual
     most = max(_SNIFFED, key=header.count)
     return most if most in header else usual
+
+
+def delimiter_within(columns: Sequence[str], wanted: Collection[str]) -> str:
+    """Return the delimiter, as it is typed, that parts a wanted name from others in a header that
+    was read as one column; empty where there is none."""
+    whole = columns[0] if len(columns) == 1 else ""
+    found = (one for one in _SNIFFED if one in whole and {name.strip(' "') for name in whole.split(one)} & set(wanted))
+    return next(("tab" if one == "\t" else one for one in found), "")
 
 
 def cells(lines: Iterator[str], delimiter: str, *, quoting: bool) -> Iterator[tuple[int, list[str]]]:

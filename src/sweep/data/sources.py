@@ -27,6 +27,8 @@ def open_source(config: DatasetConfig, wanted: Set[str]) -> Source:
     """
     path = expanded(config.path)
     if config.path and _is_there(path):
+        if not (path.is_dir() or path.is_file()):
+            raise UserError.of("dataset.path", f"is {config.path!r}, which is neither a folder nor a regular file")
         return replace(_local(path, config, wanted), notes=tuple(_unread(path, config)), unread=OF_HUB)
     if HUB_ID.fullmatch(config.path) and kind_of(path) is None:
         from sweep.data.hub import open_hub

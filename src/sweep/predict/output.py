@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import csv
+import fcntl
 import io
 import json
 import math
@@ -58,6 +59,10 @@ def out_faults(out: Path, given: Path | None) -> Iterator[Fault]:
     elif given is not None and _same(unfinished(out), given):
         rule = f"whose rows are kept in {unfinished(out)} until all are there, and that is INPUT"
         yield Fault("--out", f"is {out}, {rule}; name another file")
+    elif unfinished(out).is_dir():
+        yield Fault(
+            "--out", f"is {out}, but {unfinished(out)}, in which rows are kept until all are there, is a folder"
+        )
     elif not os.access(out if out.exists() else out.absolute().parent, os.W_OK):
         yield Fault("--out", f"is {out}, which cannot be written to")
 
@@ -98,15 +103,31 @@ def unfinished(out: Path) -> Path:
 def file_writer(out: Path, shape: Shape) -> Iterator[Writer]:
     """Write to `unfinished(out)`, which becomes `out` at the end of the context.
 
-    After an error it stays, with the rows that were written whole.
+    After an error it stays, with the rows that were written whole. Raises UserError where another
+    process writes to it.
     """
     path, kind = unfinished(out), kind_of(out)
     assert kind is not None, "the ending was checked"
-    with _parquet(path, shape) if kind.ending == PARQUET else _text(path, kind, shape) as writer:
-        yield writer
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
-    path.replace(out)
+    with _held(path):
+        with _parquet(path, shape) if kind.ending == PARQUET else _text(path, kind, shape) as writer:
+            yield writer
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
+        path.replace(out)
+
+
+@contextmanager
+def _held(path: Path) -> Iterator[None]:
+    """Keep other processes from writing to a file. A file system without locks keeps none out."""
+    with path.open("ab") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            rule = f"is not free: another process writes its rows to {path}; wait for it, or name another file"
+            raise UserError.of("--out", rule) from None
+        except OSError:
+            pass
+        yield
 
 
 def stream_writer(stream: TextIO, shape: Shape) -> Writer:

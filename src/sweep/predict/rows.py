@@ -7,6 +7,7 @@ import codecs
 import csv
 import os
 import select
+import shlex
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +18,7 @@ from pyarrow import types
 
 from sweep.config.folders import expanded
 from sweep.config.schema import DatasetConfig
+from sweep.data.delimited import delimiter_within
 from sweep.data.file_formats import DELIMITERS, KNOWN, kind_of, reason_unread
 from sweep.data.json_rows import Row
 from sweep.data.raw import listed
@@ -188,6 +190,9 @@ def _missing(stream: Stream, there: Sequence[str], texts: Sequence[tuple[str, st
         if name in there:
             continue
         rule = f"is {name}, but {stream.path} has no such column{closest(name, there)}; it has: {listed(there, 20)}"
+        if parted := delimiter_within(there, [name]):
+            yield Fault(flag, f"{rule}; its fields are parted otherwise: type --delimiter {shlex.quote(parted)}")
+            continue
         bare = kind is not None and kind.ending in DELIMITERS and len(there) < 3
         hint = "; texts without a header are read from standard input, one a line: INPUT is then -" if bare else ""
         yield Fault(flag, f"{rule}; name the column with {flag} NAME{hint}")
