@@ -8,6 +8,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
+from sweep.config.custom_code import imported_states
 from sweep.config.schema import Config
 from sweep.engine.protocol import Engine
 from sweep.errors import KEPT, Interrupted, UserError
@@ -158,8 +159,9 @@ def launched_remotely(
     """Start or join Ray, and end its workers at the end. Raises UserError where that fails."""
     config = plan.config
     names = own_names((config, *plan.corners))
+    spec = _spec(plan, names, make_engine)
     with connected(config, names) as cluster:
-        lines, spec = Lines(say), _spec(plan, names, make_engine)
+        lines = Lines(say)
         shape = _shape(config, cluster)
         if cluster.local and not shape.gpu and (note := crowded(shape.only or 1, shape.threads or 1)):
             lines.say(f"note: {note}")
@@ -211,5 +213,5 @@ def _spec(plan: Plan, names: list[str], make_engine: MakeEngine | None) -> Spec:
     return Spec(
         config=plan.config,
         models=models, versions=versions(), code=code_fingerprint(), own_code=sent_code(names), python=python(),
-        make_engine=make_engine,
+        make_engine=make_engine, imported=imported_states(names),
     )  # fmt: skip
