@@ -12,7 +12,7 @@ import socket
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -46,13 +46,16 @@ _PASSED_ON = ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE", "TRANSFORMERS_OFFLINE")
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A node of the cluster; `draining` if it is about to go."""
+    """A node of the cluster; `draining` if it is about to go. What is free there is None where that
+    was not asked."""
 
     id: str
     host: str
     cpus: int
     gpus: int
     draining: bool = False
+    free_cpus: float | None = None
+    free_gpus: float | None = None
 
 
 @dataclass(slots=True)
@@ -79,6 +82,19 @@ class Cluster:
                 int(node["Resources"].get("GPU", 0)), node["NodeID"] in draining,
             )
             for node in found if node["Alive"]
+        ]  # fmt: skip
+
+    def with_free(self, nodes: Sequence[Node]) -> list[Node]:
+        """Return nodes with what nothing takes of them, as far as the head says."""
+        from ray._private.state import state
+
+        try:
+            free = state.available_resources_per_node()
+        except Exception:  # as above
+            return list(nodes)
+        return [
+            replace(node, free_cpus=free[node.id].get("CPU", 0), free_gpus=free[node.id].get("GPU", 0))
+            if node.id in free else node for node in nodes
         ]  # fmt: skip
 
     def answers(self) -> bool:

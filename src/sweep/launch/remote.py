@@ -15,7 +15,7 @@ from sweep.errors import KEPT, Interrupted, UserError
 from sweep.launch.actor import Spec, python
 from sweep.launch.code import code_fingerprint, own_names, sent_code, versions
 from sweep.launch.launcher import Hosted, Make, Search
-from sweep.launch.lost import WorkerLostError, raise_remote
+from sweep.launch.lost import WorkerLostError, on_host, raise_remote
 from sweep.launch.messages import Answer, Call, Called, Close, Done, Open, Order, Reply, Warned
 from sweep.launch.ray_cluster import Cluster, connected
 from sweep.launch.ray_team import RayTeam
@@ -120,7 +120,7 @@ class Remote:
                                 case Called(method=method, args=args):
                                     answer = getattr(callbacks, method)(*args)
                                 case Warned(text=text):
-                                    self.lines.say(text)
+                                    self.lines.say(on_host(text, member.facts.host))
                         self.team.send(member, Reply(answer))
                     case Lost(member=one, why=why) if one is member:
                         raise WorkerLostError(member.facts.host, why)
