@@ -30,7 +30,7 @@ class Lack:
         """Return the faults of a study that has waited for so long."""
         rules = [str(one) for one in dict.fromkeys(self.refused)]
         late = f"no worker came for {self.wait:g} s (launcher.wait)"
-        if self.waiting:
+        if self._at:
             rules.append(f"{late}: {self._waits()}, or set a longer launcher.wait")
         elif not rules:
             rules.append(f"{late}: {self._has()}")
@@ -38,8 +38,13 @@ class Lack:
 
     def line(self) -> str:
         """Return the line of a study that goes on to wait."""
-        why = self._waits() if self.waiting else "none of those that came is used" if self.refused else self._has()
+        why = self._waits() if self._at else "none of those that came is used" if self.refused else self._has()
         return f"note: no worker is there: {why}. The study waits for {self.wait:g} s (launcher.wait)"
+
+    @property
+    def _at(self) -> list[Node]:
+        """Return the nodes on which workers were placed."""
+        return [node for node in self.nodes if node.id in self.waiting]
 
     @property
     def _takes(self) -> str:
@@ -47,7 +52,7 @@ class Lack:
 
     def _waits(self) -> str:
         """Return what the workers that were placed wait for, and what to do."""
-        at, gpu = [node for node in self.nodes if node.id in self.waiting], bool(self.shape.gpu)
+        at, gpu = self._at, bool(self.shape.gpu)
         places = ", ".join(sorted({_free(node, gpu=gpu) for node in at}))
         way_out = "end what else runs there"
         free = max((int(node.free_cpus or 0) for node in at), default=0)
