@@ -17,7 +17,7 @@ class Hosted:
     host: str
     worker: str = ""
 
-    def call(self, method: str, *args: Any, callbacks: object | None = None) -> Any:
+    def call(self, *_args: Any, **_options: Any) -> Any:
         return "predictions", Measured({"test/gain": math.nan, "test/loss": 0.5}, {"test/gain": "raised OSError"})
 
 

@@ -37,12 +37,22 @@ H100 = Facts("node", "cuda", "NVIDIA H100", 80 * 2**30, 79 * 2**30, has_bf16=Tru
         (["launcher=local", "launcher.workers=0"], "launcher.workers", "must be greater than or equal to 1"),
         (["launcher=local", "launcher.address=head:6379"], "launcher.address", "counts only with launcher=ray"),
         (["launcher=slurm"], "launcher", "slurm"),
+        (["launcher=ray", "launcher.address=head:6379", "launcher.node_ip_address=10.0.0.5:6379"], "launcher.node_ip_address",
+         "is '10.0.0.5:6379', but must be an address of this machine, such as 10.0.0.5"),
+        (["launcher=ray", "launcher.address=head:6379", "launcher.node_ip_address=300.1.1.1"], "launcher.node_ip_address",
+         "must be an address of this machine"),
     ],
 )  # fmt: skip
 def test_a_mistake_is_told_before_anything_starts(tmp_path: Path, typed: list[str], key: str, rule: str) -> None:
     with pytest.raises(UserError) as raised:
         toys.plan(tmp_path, *typed)
     assert any(fault.path == key and rule in f"{fault}" for fault in raised.value.faults), str(raised.value)
+
+
+@pytest.mark.parametrize("own", ["10.0.0.5", "fe80::1", "node-1.cluster"])
+def test_addresses_and_names_of_machines_are_taken(tmp_path: Path, own: str) -> None:
+    asked = ("launcher=ray", "launcher.address=head:6379", f"launcher.node_ip_address='{own}'")
+    assert toys.plan(tmp_path, *asked).config.launcher.node_ip_address == own
 
 
 def test_without_ray_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
