@@ -83,7 +83,7 @@ def test_each_reason_of_the_workers_on_a_host_is_told_once(monkeypatch: pytest.M
     for index, one in enumerate((OLD, BROKEN, OLD)):
         placement = team._placements["a", index] = Placement(nothing, ("a", index), "one", 0.0)
         team._take_in(placement, one)
-    again = "; once that is mended, start Ray on one again"
+    again = "; once that is mended, start Ray on one again, or the study"
     assert said == [f"{OLD}{again}", f"{BROKEN}{again}"]
     assert str(OLD) == "the worker on one is not used: torch is 1.0"
     team._alone_since -= 60.0
