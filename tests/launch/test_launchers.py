@@ -139,7 +139,7 @@ def test_without_the_gpu_of_a_worker_the_config_is_refused(tmp_path: Path, monke
         prepare(toys.plan(tmp_path, "trainer.device=cuda"))
 
 
-def test_faults_of_the_worker_s_machine_are_told_together(tmp_path: Path) -> None:
+def test_faults_of_the_worker_s_machine_are_told_together(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     class Lacking(OnH100):
         def ask(self, question: Any, *args: Any, **kwargs: Any) -> Any:
             found = super().ask(question, *args, **kwargs)
@@ -147,8 +147,16 @@ def test_faults_of_the_worker_s_machine_are_told_together(tmp_path: Path) -> Non
             return replace(found, machine=fault) if question is examine else found
 
     plan = toys.plan(tmp_path, "trainer.device=cuda")
-    with pytest.raises(UserError, match="needs more memory"):
+    with pytest.raises(UserError, match="model.path: needs more memory$"):
         prepare(plan, Lacking(Inline.of(plan).workspace))
+    with pytest.raises(UserError, match="model.path: needs more memory, on the worker on node$"):
+        prepare(plan, Lacking(Inline.of(plan).workspace, inline=False))
+    dry = toys.plan(tmp_path, "trainer.device=cuda", "study.dry_run=true")
+    with pytest.raises(SystemExit):
+        prepare(dry, Lacking(Inline.of(dry).workspace, inline=False))
+    told = capsys.readouterr().out
+    assert "note: the worker on node cannot run it: model.path: needs more memory" in told
+    assert "note: a note of the worker, on the worker on node" in told
 
 
 def test_every_launcher_has_a_file(tmp_path: Path) -> None:

@@ -349,7 +349,9 @@ class RayTeam:
     def _give_up(self, place: Place, refusal: Refusal) -> None:
         """Place no worker there any more, and say why, once for all workers of a host."""
         if refusal not in self.refused.values():
-            again = "" if self.cluster.local else f"; once that is mended, start Ray on {refusal.host} again, or the study"
+            again = (
+                "" if self.cluster.local else f"; once that is mended, start Ray on {refusal.host} again, or the study"
+            )
             self.say(f"{refusal}{again}")
         self.refused[place] = refusal
 
