@@ -191,6 +191,7 @@ NO_TEMPORARY_FOLDER = (
     "directory. Make room there, or set TMPDIR to a folder that can be written to"
 )
 
+
 def _has_place() -> bool:
     """Return whether the working directory exists."""
     try:

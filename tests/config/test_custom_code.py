@@ -173,6 +173,8 @@ def test_a_record_says_which_code_it_was(tmp_path: Path) -> None:
     before = code_state("mysearch.Fixed")
     assert before.startswith("sha256 ")
     (tmp_path / "mysearch.py").write_text(MODULE + "\n")
+    assert code_state("mysearch.Fixed") == before  # the code that runs is that of the import
+    sys.modules.pop("mysearch")
     assert code_state("mysearch.Fixed") != before
     assert code_state("optuna.samplers.RandomSampler").startswith("optuna ")
     study = toys.plan(tmp_path, *overrides(*SPACE)).config

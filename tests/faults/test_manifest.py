@@ -77,6 +77,15 @@ def test_the_cluster_runs_the_pinned_ray_and_mounts_what_it_names(job: Any) -> N
         assert mounted == {volume["name"] for volume in spec["volumes"]}
 
 
+def test_a_deleted_job_has_time_to_put_its_trials_away(job: Any) -> None:
+    """Ray kills the command of a job that is stopped after 3 s, unless the head's environment says
+    otherwise. Snapshots take up to 10 s."""
+    head = job["spec"]["rayClusterSpec"]["headGroupSpec"]["template"]["spec"]
+    (container,) = head["containers"]
+    seconds = next(int(one["value"]) for one in container["env"] if one["name"] == "RAY_JOB_STOP_WAIT_TIME_S")
+    assert 10 < seconds < head["terminationGracePeriodSeconds"]
+
+
 def test_the_entrypoint_is_a_command_of_sweep(job: Any, tmp_path: Path) -> None:
     from sweep.config.compose import Composer
     from sweep.config.parse import parse

@@ -11,7 +11,7 @@ import pytest
 
 from sweep.errors import UserError
 from sweep.launch.head_address import check_head
-from sweep.launch.ray_cluster import _why
+from sweep.launch.ray_cluster import _why, not_joined
 
 SETTINGS = bytes((0, 0, 6, 4, 0, 0, 0, 0, 0)) + bytes(6)
 HTTP = b"HTTP/1.1 400 Bad Request\r\n\r\n"
@@ -80,3 +80,13 @@ def _failed(cause: str) -> Exception:
 )  # fmt: skip
 def test_it_is_told_why_a_cluster_cannot_be_joined(error: Exception, told: str) -> None:
     assert told in _why(error, "127.0.0.2:6379")
+
+
+def test_an_address_of_this_machine_that_no_node_has_is_told() -> None:
+    error = _failed("No node info found matching attributes: '127.0.0.9' when trying to resolve node to connect to.")
+    assert str(not_joined(error, "127.0.0.2:6379", "127.0.0.9")).startswith(
+        "launcher.node_ip_address: is 127.0.0.9, but no node of the cluster at 127.0.0.2:6379 on this machine has that"
+    )
+    assert str(not_joined(error, "127.0.0.2:6379", None)).startswith(
+        "launcher.address: is 127.0.0.2:6379, but no Ray node"
+    )

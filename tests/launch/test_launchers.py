@@ -37,12 +37,22 @@ H100 = Facts("node", "cuda", "NVIDIA H100", 80 * 2**30, 79 * 2**30, has_bf16=Tru
         (["launcher=local", "launcher.workers=0"], "launcher.workers", "must be greater than or equal to 1"),
         (["launcher=local", "launcher.address=head:6379"], "launcher.address", "counts only with launcher=ray"),
         (["launcher=slurm"], "launcher", "slurm"),
+        (["launcher=ray", "launcher.address=head:6379", "launcher.node_ip_address=10.0.0.5:6379"], "launcher.node_ip_address",
+         "is '10.0.0.5:6379', but must be an address of this machine, such as 10.0.0.5"),
+        (["launcher=ray", "launcher.address=head:6379", "launcher.node_ip_address=300.1.1.1"], "launcher.node_ip_address",
+         "must be an address of this machine"),
     ],
 )  # fmt: skip
 def test_a_mistake_is_told_before_anything_starts(tmp_path: Path, typed: list[str], key: str, rule: str) -> None:
     with pytest.raises(UserError) as raised:
         toys.plan(tmp_path, *typed)
     assert any(fault.path == key and rule in f"{fault}" for fault in raised.value.faults), str(raised.value)
+
+
+@pytest.mark.parametrize("own", ["10.0.0.5", "fe80::1", "node-1.cluster"])
+def test_addresses_and_names_of_machines_are_taken(tmp_path: Path, own: str) -> None:
+    asked = ("launcher=ray", "launcher.address=head:6379", f"launcher.node_ip_address='{own}'")
+    assert toys.plan(tmp_path, *asked).config.launcher.node_ip_address == own
 
 
 def test_without_ray_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -129,7 +139,7 @@ def test_without_the_gpu_of_a_worker_the_config_is_refused(tmp_path: Path, monke
         prepare(toys.plan(tmp_path, "trainer.device=cuda"))
 
 
-def test_faults_of_the_worker_s_machine_are_told_together(tmp_path: Path) -> None:
+def test_faults_of_the_worker_s_machine_are_told_together(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     class Lacking(OnH100):
         def ask(self, question: Any, *args: Any, **kwargs: Any) -> Any:
             found = super().ask(question, *args, **kwargs)
@@ -137,8 +147,16 @@ def test_faults_of_the_worker_s_machine_are_told_together(tmp_path: Path) -> Non
             return replace(found, machine=fault) if question is examine else found
 
     plan = toys.plan(tmp_path, "trainer.device=cuda")
-    with pytest.raises(UserError, match="needs more memory"):
+    with pytest.raises(UserError, match="model.path: needs more memory$"):
         prepare(plan, Lacking(Inline.of(plan).workspace))
+    with pytest.raises(UserError, match="model.path: needs more memory, on the worker on node$"):
+        prepare(plan, Lacking(Inline.of(plan).workspace, inline=False))
+    dry = toys.plan(tmp_path, "trainer.device=cuda", "study.dry_run=true")
+    with pytest.raises(SystemExit):
+        prepare(dry, Lacking(Inline.of(dry).workspace, inline=False))
+    told = capsys.readouterr().out
+    assert "note: the worker on node cannot run it: model.path: needs more memory" in told
+    assert "note: a note of the worker, on the worker on node" in told
 
 
 def test_every_launcher_has_a_file(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,8 +12,9 @@ import pytest
 from support.teams import CPU
 from sweep.errors import UserError
 from sweep.launch.actor import Refusal
+from sweep.launch.placement import Placement
 from sweep.launch.ray_cluster import Node
-from sweep.launch.ray_team import RayTeam, _Placement
+from sweep.launch.ray_team import RayTeam
 from sweep.launch.team import Member, Severed
 from sweep.launch.worker_layout import WorkerLayout
 
@@ -69,7 +70,7 @@ def test_a_host_that_was_refused_and_mended_is_used_again() -> None:
     team = RayTeam(
         nothing, WorkerLayout(False, cpus=2), nothing, nothing, 60.0, print, refused=dict(refused), _nodes=nodes
     )
-    placement = team._placements["b", 0] = _Placement(nothing, ("b", 0), "one", 0.0)
+    placement = team._placements["b", 0] = Placement(nothing, ("b", 0), "one", 0.0)
     team._take_in(placement, CPU)
     assert [member.name for member in team.members] == ["one/0"]
     del refused["a", 0]
@@ -82,15 +83,45 @@ def test_each_reason_of_the_workers_on_a_host_is_told_once(monkeypatch: pytest.M
     nothing, said = cluster, list[str]()
     team = RayTeam(cluster, WorkerLayout(True), nothing, nothing, 0.0, said.append, _nodes=[Node("a", "one", 4, 3)])
     for index, one in enumerate((OLD, BROKEN, OLD)):
-        placement = team._placements["a", index] = _Placement(nothing, ("a", index), "one", 0.0)
+        placement = team._placements["a", index] = Placement(nothing, ("a", index), "one", 0.0)
         team._take_in(placement, one)
-    assert said == [str(OLD), str(BROKEN)] == [
-        "the worker on one is not used: torch is 1.0", "the worker on one is not used: no space left"
-    ]  # fmt: skip
+    again = "; once that is mended, start Ray on one again, or the study"
+    assert said == [f"{OLD}{again}", f"{BROKEN}{again}"]
+    assert str(OLD) == "the worker on one is not used: torch is 1.0"
     team._alone_since -= 60.0
     with pytest.raises(UserError, match=r"torch is 1\.0\n.*no space left") as error:
         team._check_alone()
     assert len(error.value.faults) == 2
+
+
+def test_a_place_whose_workers_die_is_given_up_with_a_line() -> None:
+    cluster: Any = Cluster()
+    nothing, said = cluster, list[str]()
+    team = RayTeam(cluster, WorkerLayout(True), nothing, nothing, 0.0, said.append)
+    for _ in range(3):
+        placement = team._placements["a", 0] = Placement(nothing, ("a", 0), "one", 0.0)
+        team._lose(placement, "no usable temporary folder")
+    (line,) = said
+    assert line.startswith("the worker on one is not used: it died 3 times in a row: no usable temporary folder; once")
+
+
+def test_a_study_that_waits_for_room_says_so_once() -> None:
+    cluster: Any = Cluster()
+    nothing, said = cluster, list[str]()
+    team = RayTeam(cluster, WorkerLayout(False), nothing, nothing, 600.0, said.append, _nodes=[Node("a", "one", 4, 0)])
+    placement = team._placements["a", 0] = Placement(nothing, ("a", 0), "one", 0.0)
+    team._check_alone()
+    team._alone_since -= 60.0
+    team._check_alone()
+    team._check_alone()
+    (line,) = said
+    assert "on one (1 of 4 CPU cores free); end what else runs there, use launcher.cpus_per_worker=1. The study" in line
+    team._take_in(placement, CPU)
+    team._check_alone()
+    team._lose(placement, "its node is gone")
+    team._alone_since -= 60.0
+    team._check_alone()
+    assert len(said) == 2 and "each takes all CPU cores of a node" in said[1]
 
 
 @dataclass
@@ -108,6 +139,9 @@ class Cluster:
     def nodes(self) -> list[Node]:
         self.asked += 1
         return []
+
+    def with_free(self, nodes: list[Node]) -> list[Node]:
+        return [replace(node, free_cpus=1.0) for node in nodes]
 
 
 def test_a_head_that_is_away_is_asked_for_nothing_and_after_a_while_counts_as_gone() -> None:

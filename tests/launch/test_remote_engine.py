@@ -17,6 +17,7 @@ from support.toys import ToyEngine
 from sweep.engine.protocol import no_snapshot
 from sweep.errors import Interrupted, UserError, disk_failure
 from sweep.launch.launcher import Search
+from sweep.launch.messages import Warned
 from sweep.launch.remote_engine import RemoteEngine, gathering
 from sweep.launch.team import Member
 from sweep.records.snapshot import Snapshot
@@ -131,6 +132,13 @@ def test_every_trial_is_trained_once_and_its_record_names_its_worker(plan: Trial
     assert {outcome.cost.host for _, outcome in found.ended} == {"one", "two"}
     assert sorted(found.evals) == [(number, index) for number in range(8) for index in (1, 2, 3)]
     assert len(found.snapshots) == 24
+
+
+def test_a_warning_of_a_worker_names_its_host(plan: TrialPlan, team: ThreadTeam) -> None:
+    for host in ("one", "two", "two"):
+        team.workers[team.add(Slow(), host)].port.tell(Warned("gain is NaN"))
+    said = study(plan, 6).run(team)
+    assert sorted(said) == ["gain is NaN, on the worker on one", "gain is NaN, on the worker on two"]
 
 
 def test_no_worker_takes_all_at_the_start(plan: TrialPlan, team: ThreadTeam) -> None:

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import hashlib
 import inspect
 import os
 import sys
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from importlib import import_module, metadata
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+from weakref import WeakKeyDictionary
 
+from sweep.config.own_modules import digest, imported, is_installed
 from sweep.errors import UserError, closest, first_line
 
 _SWEEP = Path(__file__).parents[1]
-_INSTALLED = {"site-packages", "dist-packages"}  # the names of folders of installed packages
 
 
 class OwnCodeError(Exception):
@@ -78,13 +79,13 @@ def code_state(path: str) -> str:
     """Return the version of the code behind a dotted path, for records.
 
     That is the version of its distribution, where it has one, and the SHA-256 of the module's
-    file. Raises OwnCodeError as `load` does.
+    file when it was imported. Raises OwnCodeError as `load` does.
     """
     module = _module(path.rpartition(".")[0])
     top = module.__name__.partition(".")[0]
     installed = metadata.packages_distributions().get(top, [])
     versions = [f"{name} {metadata.version(name)}" for name in dict.fromkeys(installed)]
-    return ", ".join([*versions, *_digest(module)]) or "built in"
+    return ", ".join([*versions, *_read(module).own]) or "built in"
 
 
 def sent_state(path: str) -> str:
@@ -96,23 +97,42 @@ def sent_state(path: str) -> str:
     """
     module = _module(path.rpartition(".")[0])
     file = getattr(module, "__file__", None)
-    return code_state(path) if file is None or is_installed(Path(file)) else ", ".join(_digest(module))
+    return code_state(path) if file is None or is_installed(Path(file)) else ", ".join(_read(module).own)
 
 
-def is_installed(file: Path) -> bool:
-    """Return whether a file lies in a folder of installed packages."""
-    return not _INSTALLED.isdisjoint(file.parts)
+def imported_states(paths: Iterable[str]) -> dict[str, str]:
+    """Return the SHA-256 of each file of the user's own that the modules of dotted paths import,
+    anywhere, by the names of its module, as they were when these modules were imported. Raises
+    OwnCodeError as `load` does."""
+    modules = [_module(path.rpartition(".")[0]) for path in paths]
+    return {name: state for module in modules for name, state in _read(module).imported.items()}
 
 
-def _digest(module: ModuleType) -> list[str]:
-    """Return the SHA-256 of a module's file, which may be inside a zip file; nothing where it has
-    none."""
+@dataclass(frozen=True, slots=True)
+class _Sources:
+    """The SHA-256 of a module's file, without an entry where it has none, and those of the modules
+    of the user's own that it imports."""
+
+    own: tuple[str, ...]
+    imported: Mapping[str, str]
+
+
+# A file may be changed after it was imported: the code that runs is that of the import.
+_SOURCES: WeakKeyDictionary[ModuleType, _Sources] = WeakKeyDictionary()
+
+
+def _read(module: ModuleType) -> _Sources:
+    """Return the sources of a module, as they were at the first call for it. The file may be inside
+    a zip file."""
+    if (known := _SOURCES.get(module)) is not None:
+        return known
     file = getattr(module, "__file__", None)
     if not file:
-        return []
+        return _SOURCES.setdefault(module, _Sources((), {}))
     in_zip = getattr(module.__loader__, "get_data", None)
     contents = in_zip(file) if in_zip and not Path(file).exists() else Path(file).read_bytes()
-    return [f"sha256 {hashlib.sha256(contents).hexdigest()[:16]}"]
+    others = {} if is_installed(Path(file)) else imported(module.__name__)
+    return _SOURCES.setdefault(module, _Sources((digest(contents),), others))
 
 
 @contextmanager
@@ -169,7 +189,10 @@ def _module(name: str) -> ModuleType:
         sys.path.append(here)
     try:
         with _staying():
-            return import_module(name)
+            module = import_module(name)
+        with suppress(OSError):  # a file that is gone: who asks for its state is told
+            _read(module)
+        return module
     except ModuleNotFoundError as error:
         if error.name is not None and (name == error.name or name.startswith(f"{error.name}.")):
             raise OwnCodeError(f"names {error.name}, and there is no such module in {here} or on sys.path") from None

@@ -15,7 +15,7 @@ from sweep.errors import UserError, naming
 from sweep.final.local_model import Listener, LocalModel, Saving, Training, TrainingEnd
 from sweep.final.training_listener import TrainingListener
 from sweep.launch.launcher import Hosted
-from sweep.launch.lost import WorkerLostError
+from sweep.launch.lost import WorkerLostError, on_host
 from sweep.records.final import Parameters
 from sweep.study.losses import Losses
 from sweep.study.session import Session
@@ -48,8 +48,11 @@ class FinalModel:
         return found
 
     def test(self, rows: Rows) -> tuple[Predictions, Measured]:
-        found: tuple[Predictions, Measured] = self.hosted.call("test", rows)
-        return found
+        predictions, before = self.hosted.call("test", rows)
+        if not self.host:
+            return predictions, before
+        failed = {name: on_host(reason, self.host) for name, reason in before.failed.items()}
+        return predictions, replace(before, failed=failed)
 
     def parameters(self) -> Parameters:
         found: Parameters = self.hosted.call("parameters")

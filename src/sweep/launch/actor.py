@@ -14,13 +14,13 @@ import socket
 import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Timer
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from sweep.config.schema import Config
+    from sweep.config.schema import Config, ModelConfig
     from sweep.data.splits import Splits
     from sweep.launch.messages import Batch, Reply
     from sweep.launch.worker import MakeEngine, Worker
@@ -29,7 +29,9 @@ if TYPE_CHECKING:
 _GRACE = 10.0  # seconds from SIGTERM to the end of the process
 _FOLDER = "sweep-worker-"
 _SMALL = 2**16  # bytes that travel within a message
-_HERE = "on the coordinator"  # in reasons why a worker is not used
+# In reasons why a worker is not used.
+_HERE = "on the coordinator"
+_CHANGED = "it was changed after the study had read it; start the same command again"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +39,8 @@ class Spec:
     """The config of a worker, and all that must be the same there as on the coordinator.
 
     `models` are the fingerprints of the models that the search can reach, by their config as JSON.
-    `make_engine` replaces the engine of the config.
+    `imported` are the states of modules that the user's own code imports. `make_engine` replaces
+    the engine of the config.
     """
 
     config: Config
@@ -48,6 +51,7 @@ class Spec:
     python: str
     threads: int = 1
     make_engine: MakeEngine | None = None
+    imported: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +85,7 @@ class Actor:
 
     def greet(self, spec: Spec, splits: Splits) -> Facts | Refusal:
         """Return the facts of the worker's device, or why the worker does not suit the study."""
-        if reasons := _unlike(spec):
+        if reasons := _unlike(spec) or _failing(spec.config, splits):
             return Refusal(socket.gethostname(), tuple(reasons))
         return self._facts(spec, splits)
 
@@ -115,7 +119,7 @@ class Actor:
     def lacks(self, own_code: Mapping[str, str]) -> list[str]:
         """Return what is missing or different here of the user's own code. A worker that lacks the
         module of an adapter cannot be greeted: Ray cannot read the config there."""
-        return _unlike_own(own_code)
+        return _unlike_own(own_code, {})
 
     def exchange(self, reply: Reply) -> Batch:
         """Pass on a reply, and return what the worker says."""
@@ -154,27 +158,50 @@ class _Forwarded(logging.Handler):
 
 
 def _unlike(spec: Spec) -> list[str]:
-    """Return what keeps a worker from training: its differences from the coordinator, or a cache
-    that cannot be written to."""
+    """Return what keeps a worker from training, and what to do about it: its differences from the
+    coordinator, or a cache that cannot be written to."""
     from sweep.config.folders import cache_faults
-    from sweep.launch.code import code_fingerprint, differences, versions
+    from sweep.launch.code import PACKAGE, code_fingerprint, differences, versions
 
-    found = differences({"python": spec.python}, {"python": python()}, _HERE)
-    found += differences(spec.versions, versions(), _HERE)
+    found = [
+        f"{one}: use one version on all machines"
+        for one in differences({"python": spec.python}, {"python": python()}, _HERE)
+    ]
+    there = versions()
+    if other := differences(spec.versions, there, _HERE):
+        pinned = [f"{name}=={version}" for name, version in sorted(spec.versions.items()) if there.get(name) != version]
+        found += [*other, f"type there: pip install {' '.join(pinned)}"]
     if spec.code != code_fingerprint():
-        found.append("sweep's own code differs from the coordinator's")
-    found += _unlike_own(spec.own_code)
+        found.append(f"sweep's own code in {PACKAGE} differs from the coordinator's: {_CHANGED}")
+    found += _unlike_own(spec.own_code, spec.imported)
     return found or _unlike_models(spec.models) or [str(fault) for fault in cache_faults()]
 
 
-def _unlike_own(own_code: Mapping[str, str]) -> list[str]:
-    from sweep.config.custom_code import OwnCodeError
-    from sweep.launch.code import differences, sent_code
+def _unlike_own(own_code: Mapping[str, str], others: Mapping[str, str]) -> list[str]:
+    """Return how the user's own code, and modules that it imports, differ here."""
+    from sweep.config.custom_code import OwnCodeError, imported_states
+    from sweep.launch.code import changed, differences, sent_code
 
     try:
-        return differences(own_code, sent_code(own_code), _HERE)
+        found = [
+            f"{one}: {_CHANGED if there.startswith('sha256') else 'install the same version there'}"
+            for name, there in sent_code(own_code).items()
+            for one in differences({name: own_code[name]}, {name: there}, _HERE)
+        ]
+        return found + [
+            f"{name}, which own code imports, differs from the coordinator's: {_CHANGED}"
+            for name in changed(others, imported_states(own_code))
+        ]
     except OwnCodeError as error:
-        return [f"own code {error}"]
+        return [f"own code {error}; install there what is missing"]
+
+
+def _failing(config: Config, splits: Splits) -> list[str]:
+    """Return why metrics of the user's own cannot be computed here: a file, a package or a variable
+    of the environment may be missing."""
+    from sweep.plan.data import own_metric_faults
+
+    return [str(fault) for fault in own_metric_faults(config.dataset, splits)] if config.dataset.own_metrics else []
 
 
 def _unlike_models(models: Mapping[str, str]) -> list[str]:
@@ -187,10 +214,22 @@ def _unlike_models(models: Mapping[str, str]) -> list[str]:
         model = ModelConfig.model_validate_json(text)
         try:
             if fingerprint(model).fingerprint != known:
-                found.append(f"the files of model {model.path or model.config} differ from the coordinator's")
+                name = model.path or model.config
+                found.append(f"the files of model {name} differ from the coordinator's: {_same_files(model)}")
         except UserError as error:
             found += map(str, error.faults)
     return found
+
+
+def _same_files(model: ModelConfig) -> str:
+    """Return what to do where a worker has other files of a model."""
+    from sweep.config.folders import expanded
+
+    if model.path.startswith("pkg://"):
+        return "install the same version of that package there"
+    if expanded(model.path).is_dir():
+        return "copy the coordinator's folder there"
+    return "set model.revision to one commit of the hub"
 
 
 def python() -> str:

@@ -7,11 +7,13 @@ from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
 
-from sweep.config.custom_code import code_state, is_own, sent_state
+from sweep.config.custom_code import code_state, imported_states, is_own, sent_state
 from sweep.config.schema import Config
 from sweep.provenance import Fingerprint, package_versions
 
 PACKAGE = Path(__file__).resolve().parents[1]
+
+IMPORTED = "what own code imports"  # in records
 
 # Packages that a worker does not train with; sweep itself is compared by its files.
 _UNUSED = ("sweep", "wandb", "optuna", "evaluate", "hydra-core", "omegaconf")
@@ -42,14 +44,24 @@ def own_names(configs: Iterable[Config]) -> list[str]:
 
 
 def own_code(names: Iterable[str]) -> dict[str, str]:
-    """Return the state of the user's own code by dotted path, for records. Raises OwnCodeError."""
-    return {name: code_state(name) for name in names}
+    """Return the state of the user's own code by dotted path, for records, and one of all modules
+    of the user's own that it imports. Raises OwnCodeError."""
+    found, total = {name: code_state(name) for name in names}, Fingerprint()
+    imports = imported_states(found)
+    for name, state in sorted(imports.items()):
+        total.add(name).add(state)
+    return found | ({IMPORTED: f"sha256 {total.hex()[:16]}"} if imports else {})
 
 
 def sent_code(names: Iterable[str]) -> dict[str, str]:
     """Return the state of the user's own code by dotted path, as it is compared with that of a
     worker. Raises OwnCodeError."""
     return {name: sent_state(name) for name in names}
+
+
+def changed(ours: Mapping[str, str], theirs: Mapping[str, str]) -> list[str]:
+    """Return the names that both have, with different values."""
+    return [name for name in sorted(ours) if theirs.get(name, ours[name]) != ours[name]]
 
 
 def differences(ours: Mapping[str, str], theirs: Mapping[str, str], whose: str) -> list[str]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
-from sweep.errors import UserError, disk_failure, first_line, shortened
+from sweep.errors import Fault, UserError, disk_failure, first_line, out_of_memory, shortened
 
 _ANSWERED = 60.0  # seconds
 
@@ -37,15 +37,27 @@ class RemoteTraceback(Exception):
         return f"\n\n{self.args[0]}"
 
 
+def on_host(text: str, host: str) -> str:
+    """Return a text about something on a worker, with the host: it may be otherwise elsewhere."""
+    return f"{text}, on the worker on {host}"
+
+
+def of_host(faults: Sequence[Fault], host: str) -> list[Fault]:
+    """Return faults of a worker, with its host."""
+    return [replace(one, message=on_host(one.message, host)) for one in faults]
+
+
 def raise_remote(error: BaseException, trace: str, host: str) -> None:
     """Raise the error of a worker on `host`, with its traceback there as the cause. A file that it
-    names, or that a disk had no room for, is said to be on that host, and so is a fault of the
-    user: what a key names may be right elsewhere."""
+    names, or that a disk had no room for, is said to be on that host, and so are a fault of the
+    user and memory that ran out."""
     if isinstance(error, UserError):
-        error = UserError([replace(one, message=f"{one.message}, on the worker on {host}") for one in error.faults])
+        error = UserError(of_host(error.faults, host))
+    if out_of_memory(error):
+        error = MemoryError(on_host(first_line(error), host))
     if isinstance(error, OSError) and (error.filename is not None or disk_failure(error)):
         error.filename = f"{error.filename or 'a file'} on {host}"
-    raise error from RemoteTraceback(trace)
+    raise error from RemoteTraceback(f"on the worker on {host}:\n{trace}")
 
 
 def why_not_greeted(actor: Any, own_code: Mapping[str, str], error: BaseException) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ import socket
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -41,18 +41,22 @@ _OF_RAY = ("RAY_AUTH_TOKEN",)  # with which Ray's own processes talk to each oth
 _OF_WORKERS = {"RAY_worker_register_timeout_seconds": "600", "RAY_worker_niceness": "0"}
 _TRIES = "RAY_gcs_server_port_wait_time_s"  # how often Ray tries to talk to a head: half a minute each time
 _TRIED = "6"  # a head that was started again needs some seconds
+_NOT_FOUND = "No node info found"  # in Ray's message
 _PASSED_ON = ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE", "TRANSFORMERS_OFFLINE")
 
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A node of the cluster; `draining` if it is about to go."""
+    """A node of the cluster; `draining` if it is about to go. What is free there is None where that
+    was not asked."""
 
     id: str
     host: str
     cpus: int
     gpus: int
     draining: bool = False
+    free_cpus: float | None = None
+    free_gpus: float | None = None
 
 
 @dataclass(slots=True)
@@ -79,6 +83,19 @@ class Cluster:
                 int(node["Resources"].get("GPU", 0)), node["NodeID"] in draining,
             )
             for node in found if node["Alive"]
+        ]  # fmt: skip
+
+    def with_free(self, nodes: Sequence[Node]) -> list[Node]:
+        """Return nodes with what nothing takes of them, as far as the head says."""
+        from ray._private.state import state
+
+        try:
+            free = state.available_resources_per_node()
+        except Exception:  # as above
+            return list(nodes)
+        return [
+            replace(node, free_cpus=free[node.id].get("CPU", 0), free_gpus=free[node.id].get("GPU", 0))
+            if node.id in free else node for node in nodes
         ]  # fmt: skip
 
     def answers(self) -> bool:
@@ -265,13 +282,28 @@ def _join(config: Config, folder: Path, own: Sequence[str]) -> None:
     except Exception as error:
         if "exceeds the maximum size" in f"{error} {error.__cause__}":
             raise too_large(code) from None
-        raise UserError.of("launcher.address", f"is {address}, {_why(error, address)}") from None
+        raise not_joined(error, address, config.launcher.node_ip_address) from None
+
+
+def not_joined(error: Exception, address: str, own: str | None) -> UserError:
+    """Return the error of a cluster that cannot be joined. `own` is the address of this machine, as
+    far as the user set it."""
+    if own is not None and _NOT_FOUND in _text(error):
+        rule = f"is {own}, but no node of the cluster at {address} on this machine has that address"
+        way_out = "type that of ray start --node-ip-address, or null, so that Ray finds it"
+        return UserError.of("launcher.node_ip_address", f"{rule}: {way_out}")
+    return UserError.of("launcher.address", f"is {address}, {_why(error, address)}")
+
+
+def _text(error: Exception) -> str:
+    """Return the text of an error of Ray. Its reason may be the cause of one that only names the
+    address."""
+    return str(error) if error.__cause__ is None else f"{error}: {error.__cause__}"
 
 
 def _why(error: Exception, address: str) -> str:
-    """Return why a cluster cannot be joined, in words. Ray's reason may be the cause of an error
-    that only names the address."""
-    text = str(error) if error.__cause__ is None else f"{error}: {error.__cause__}"
+    """Return why a cluster cannot be joined, in words."""
+    text = _text(error)
     if "Version mismatch" in text or "version mismatch" in text:
         ours = f"Ray {importlib.metadata.version('ray')}"
         return f"but it runs other versions of Ray or Python than this process ({ours}): {_in_one_line(text)}"

@@ -17,33 +17,19 @@ from sweep.errors import UserError, first_line
 from sweep.launch.actor import Actor, Refusal, Spec
 from sweep.launch.lost import raise_remote, why_it_died, why_not_greeted
 from sweep.launch.messages import Batch, Done, Ended, Files, Message, Reply, Saved
-from sweep.launch.no_worker import no_worker
+from sweep.launch.no_worker import Lack
+from sweep.launch.placement import Place, Placement
 from sweep.launch.ray_cluster import Cluster, Node
 from sweep.launch.team import Brought, Event, Heard, Joined, Lost, Member, Severed
 from sweep.launch.worker_layout import WorkerLayout
 
 _LOOK = 1.0  # seconds between two looks at the nodes
 _CUT_OFF = 15.0  # seconds without the head until the cluster counts as lost: Ray ends the process after 60
+_TOLD = 15.0  # seconds without any worker until a line says what the study waits for
 _COMING = 60.0  # seconds in which the process of a worker that was placed is expected to run
 _LOSSES = 3  # in a row, without a word from the worker, until its place is given up
 _REST = 120.0  # seconds, at most, until a node whose worker was told to end is given another
 _CALL = 5.0  # seconds between two calls to an idle worker: whether it still lives
-
-Place = tuple[str, int]  # the id of a node, and a number
-
-
-@dataclass(eq=False, slots=True)
-class _Placement:
-    """An actor that was placed on a node. It is a `member` of the team once it has answered its
-    first call, `greet`."""
-
-    actor: Any
-    place: Place
-    host: str
-    since: float
-    member: Member | None = None
-    started: bool = False  # its process runs
-    called: float = field(default_factory=time.monotonic)  # when it was last asked whether it lives
 
 
 @dataclass(slots=True)
@@ -62,19 +48,20 @@ class RayTeam:
     say: Callable[[str], None]
     members: list[Member] = field(default_factory=list)
     refused: dict[Place, Refusal] = field(default_factory=dict)  # these places get no other worker
-    _placements: dict[Place, _Placement] = field(default_factory=dict)
-    _of: dict[Member, _Placement] = field(default_factory=dict)
-    _pending: dict[Any, _Placement] = field(default_factory=dict)  # by the reference to what comes
-    _snapshots: dict[Any, tuple[_Placement, Saved]] = field(default_factory=dict)  # by the reference to their bytes
-    _starting: dict[Any, _Placement] = field(default_factory=dict)  # likewise, until its process runs
-    _files: dict[Any, tuple[_Placement, Batch]] = field(default_factory=dict)  # likewise
-    _calls: dict[Any, _Placement] = field(default_factory=dict)  # to idle workers, which die without a word
+    _placements: dict[Place, Placement] = field(default_factory=dict)
+    _of: dict[Member, Placement] = field(default_factory=dict)
+    _pending: dict[Any, Placement] = field(default_factory=dict)  # by the reference to what comes
+    _snapshots: dict[Any, tuple[Placement, Saved]] = field(default_factory=dict)  # by the reference to their bytes
+    _starting: dict[Any, Placement] = field(default_factory=dict)  # likewise, until its process runs
+    _files: dict[Any, tuple[Placement, Batch]] = field(default_factory=dict)  # likewise
+    _calls: dict[Any, Placement] = field(default_factory=dict)  # to idle workers, which die without a word
     _resting: dict[Place, float] = field(default_factory=dict)  # places that get no worker, until when
     _losses: dict[Place, int] = field(default_factory=dict)
     _ready: list[Event] = field(default_factory=list)
     _looked: float = 0.0
     _head_seen: float = field(default_factory=time.monotonic)
     _alone_since: float = field(default_factory=time.monotonic)
+    _told: bool = False  # what the study waits for
     _nodes: list[Node] = field(default_factory=list)
     _sent: Any = None  # the reference to the rows
     _severed: bool = False  # nothing is asked of the cluster any more
@@ -216,7 +203,7 @@ class RayTeam:
             num_cpus=self.shape.cores(node), num_gpus=int(bool(self.shape.gpu)), max_restarts=0, max_task_retries=0,
             scheduling_strategy=NodeAffinitySchedulingStrategy(node.id, soft=False),
         ).remote(str(Path.cwd()), tuple(sys.path))  # fmt: skip
-        placement = self._placements[place] = _Placement(actor, place, node.host, time.monotonic())
+        placement = self._placements[place] = Placement(actor, place, node.host, time.monotonic())
         self._starting[actor.__ray_ready__.remote()] = placement
         self._pending[actor.greet.remote(replace(self.spec, threads=threads), self._sent)] = placement
 
@@ -265,7 +252,7 @@ class RayTeam:
             if placement.member is not None:
                 self._ready.append(Brought(placement.member, replace(message, data=data)))
 
-    def _bring_ready(self, placement: _Placement) -> None:
+    def _bring_ready(self, placement: Placement) -> None:
         """Pass on the snapshots of a lost worker that are there."""
         import ray
 
@@ -287,7 +274,7 @@ class RayTeam:
         else:
             self._deliver(placement, replace(batch, messages=(*batch.messages[:-1], last)))
 
-    def _take_in(self, placement: _Placement, found: Any) -> None:
+    def _take_in(self, placement: Placement, found: Any) -> None:
         if isinstance(found, Batch):
             self._heard(placement, found)
         elif isinstance(found, Refusal):
@@ -312,7 +299,7 @@ class RayTeam:
         used = {member.name for member in self.members}
         return next(name for number in count() if (name := f"{host}/{number}") not in used)
 
-    def _heard(self, placement: _Placement, batch: Batch) -> None:
+    def _heard(self, placement: Placement, batch: Batch) -> None:
         """Pass on a batch. Bytes that are not in it are fetched beside it: snapshots come before
         the end of their trial, files with the batch itself."""
         import ray
@@ -338,41 +325,48 @@ class RayTeam:
         else:
             self._deliver(placement, batch)
 
-    def _supersede(self, placement: _Placement, newer: Saved) -> None:
+    def _supersede(self, placement: Placement, newer: Saved) -> None:
         """Forget older snapshots of a training that are on their way: they may come later."""
         for reference in self._snapshots_of(placement):
             if self._snapshots[reference][1].key == newer.key:
                 del self._snapshots[reference]
 
-    def _snapshots_of(self, placement: _Placement) -> list[Any]:
+    def _snapshots_of(self, placement: Placement) -> list[Any]:
         """Return the references to the snapshots of a worker that are on their way."""
         return [reference for reference, (whose, _) in self._snapshots.items() if whose is placement]
 
-    def _deliver(self, placement: _Placement, batch: Batch) -> None:
+    def _deliver(self, placement: Placement, batch: Batch) -> None:
         assert placement.member is not None
         self._ready.append(Heard(placement.member, batch))
 
-    def _refuse(self, placement: _Placement, refusal: Refusal) -> None:
+    def _refuse(self, placement: Placement, refusal: Refusal) -> None:
         import ray
 
         self._placements.pop(placement.place)
-        if refusal not in self.refused.values():
-            self.say(str(refusal))
-        self.refused[placement.place] = refusal
+        self._give_up(placement.place, refusal)
         ray.kill(placement.actor)
 
-    def _lose(self, placement: _Placement, why: str) -> None:
+    def _give_up(self, place: Place, refusal: Refusal) -> None:
+        """Place no worker there any more, and say why, once for all workers of a host."""
+        if refusal not in self.refused.values():
+            again = (
+                "" if self.cluster.local else f"; once that is mended, start Ray on {refusal.host} again, or the study"
+            )
+            self.say(f"{refusal}{again}")
+        self.refused[place] = refusal
+
+    def _lose(self, placement: Placement, why: str) -> None:
         if self._placements.get(placement.place) is not placement:  # its loss is known
             return
         self._bring_ready(placement)
         self._forget(placement)
         losses = self._losses[placement.place] = self._losses.get(placement.place, 0) + 1
         if losses >= _LOSSES:
-            self.refused[placement.place] = Refusal(placement.host, (f"it died {losses} times in a row: {why}",))
+            self._give_up(placement.place, Refusal(placement.host, (f"it died {losses} times in a row: {why}",)))
         if placement.member is not None:
             self._ready.append(Lost(placement.member, why))
 
-    def _forget(self, placement: _Placement) -> None:
+    def _forget(self, placement: Placement) -> None:
         if self._placements.get(placement.place) is placement:
             self._placements.pop(placement.place)
         if placement.member is not None and placement.member in self._of:
@@ -380,16 +374,23 @@ class RayTeam:
             self._of.pop(placement.member)
 
     def _check_alone(self) -> None:
-        """Raise UserError where no worker has been there for too long, or none can come."""
+        """Say what the study waits for where no worker has been there for a while. Raise UserError
+        where none has been there for too long, or none can come."""
         now = time.monotonic()
         starting = any(placement.started for placement in self._placements.values())
         if self.members or starting or now - self._head_seen > _LOOK * 5:
-            self._alone_since = now
+            self._alone_since, self._told = now, False
             return
-        if self._hopeless() or now - self._alone_since > self.wait:
-            waiting = {placement.host for placement in self._placements.values()}
-            refused = self.refused.values()
-            raise UserError(no_worker(self.cluster.head, self.shape, self._nodes, refused, waiting, self.wait))
+        late = now - self._alone_since
+        ends = self._hopeless() or late > self.wait
+        if not ends and (self._told or late < _TOLD):
+            return
+        nodes, waiting = self.cluster.with_free(self._nodes), {node for node, _ in self._placements}
+        lack = Lack(self.cluster.head, self.shape, nodes, tuple(self.refused.values()), waiting, self.wait)
+        if ends:
+            raise UserError(lack.faults())
+        self._told = True
+        self.say(lack.line())
 
     def _hopeless(self) -> bool:
         """Return whether no worker can come: no node joins a local cluster."""

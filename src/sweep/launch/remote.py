@@ -8,13 +8,14 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
+from sweep.config.custom_code import imported_states
 from sweep.config.schema import Config
 from sweep.engine.protocol import Engine
 from sweep.errors import KEPT, Interrupted, UserError
 from sweep.launch.actor import Spec, python
 from sweep.launch.code import code_fingerprint, own_names, sent_code, versions
 from sweep.launch.launcher import Hosted, Make, Search
-from sweep.launch.lost import WorkerLostError, raise_remote
+from sweep.launch.lost import WorkerLostError, on_host, raise_remote
 from sweep.launch.messages import Answer, Call, Called, Close, Done, Open, Order, Reply, Warned
 from sweep.launch.ray_cluster import Cluster, connected
 from sweep.launch.ray_team import RayTeam
@@ -119,7 +120,7 @@ class Remote:
                                 case Called(method=method, args=args):
                                     answer = getattr(callbacks, method)(*args)
                                 case Warned(text=text):
-                                    self.lines.say(text)
+                                    self.lines.say(on_host(text, member.facts.host))
                         self.team.send(member, Reply(answer))
                     case Lost(member=one, why=why) if one is member:
                         raise WorkerLostError(member.facts.host, why)
@@ -158,8 +159,9 @@ def launched_remotely(
     """Start or join Ray, and end its workers at the end. Raises UserError where that fails."""
     config = plan.config
     names = own_names((config, *plan.corners))
+    spec = _spec(plan, names, make_engine)
     with connected(config, names) as cluster:
-        lines, spec = Lines(say), _spec(plan, names, make_engine)
+        lines = Lines(say)
         shape = _shape(config, cluster)
         if cluster.local and not shape.gpu and (note := crowded(shape.only or 1, shape.threads or 1)):
             lines.say(f"note: {note}")
@@ -211,5 +213,5 @@ def _spec(plan: Plan, names: list[str], make_engine: MakeEngine | None) -> Spec:
     return Spec(
         config=plan.config,
         models=models, versions=versions(), code=code_fingerprint(), own_code=sent_code(names), python=python(),
-        make_engine=make_engine,
+        make_engine=make_engine, imported=imported_states(names),
     )  # fmt: skip

@@ -12,7 +12,7 @@ from sweep.engine.protocol import NextTrial, OnTrialEnd, OnTrialEval, OnTrialSna
 from sweep.errors import KEPT, Interrupted
 from sweep.launch.fair_share import Load, may_have
 from sweep.launch.launcher import Search
-from sweep.launch.lost import raise_remote
+from sweep.launch.lost import on_host, raise_remote
 from sweep.launch.mailbox import GATHERED
 from sweep.launch.messages import (
     Asks,
@@ -105,6 +105,7 @@ class _Run:
     points: int | None = field(init=False)  # still to be given out
     to_wake: float = math.inf  # idle workers that may find a trial to train
     dry: bool = False  # the study had no trial for a worker that asked, and nothing has changed since
+    warned: set[str] = field(default_factory=set)  # lines of workers
     severed: str = ""
     severed_at: float = 0.0
 
@@ -171,7 +172,7 @@ class _Run:
                 case Files(key=key, data=data):
                     self._end_with_files(worker, key, data)
                 case Warned(text=text):
-                    self.engine.say(text)
+                    self._warned(worker.member.facts.host, text)
                 case Done(error=error, trace=trace):
                     self._done(worker, error, trace)
                     return
@@ -180,6 +181,13 @@ class _Run:
             answer, dict(worker.verdicts), more=more, leave=self._stops(), gather=gathering(len(self.workers))
         )
         self.engine.team.send(worker.member, reply)
+
+    def _warned(self, host: str, text: str) -> None:
+        """Print a line of a worker, once for all workers of a host."""
+        line = on_host(text, host)
+        if line not in self.warned:
+            self.warned.add(line)
+            self.engine.say(line)
 
     def _stepped(self, worker: _WorkerState, key: Key, step: Any) -> None:
         trial = worker.trials.get(key)

@@ -6,12 +6,12 @@ import ast
 import shutil
 import sys
 from collections.abc import Iterable
-from importlib.util import find_spec
 from pathlib import Path
 from zipfile import ZipFile
 
-from sweep.config.custom_code import is_installed, load
+from sweep.config.custom_code import load
 from sweep.config.folders import conf_dir, sweeps_dir
+from sweep.config.own_modules import archive, places
 from sweep.errors import UserError, first_line
 from sweep.launch.code import PACKAGE
 
@@ -56,9 +56,9 @@ def _copy(place: Path, folder: Path) -> None:
         shutil.copytree(place, folder / place.name, ignore=_ignored, dirs_exist_ok=True)
     elif place.is_file():
         shutil.copy(place, folder / place.name)
-    elif (archive := _archive(place)) is not None:
-        inside = place.relative_to(archive).as_posix()
-        with ZipFile(archive) as found:
+    elif (zipped := archive(place)) is not None:
+        inside = place.relative_to(zipped).as_posix()
+        with ZipFile(zipped) as found:
             for name in found.namelist():
                 if name == inside or (name.startswith(f"{inside}/") and not name.endswith("/")):
                     target = folder / Path(name).relative_to(Path(inside).parent)
@@ -81,34 +81,17 @@ def _ignored(folder: str, names: list[str]) -> set[str]:
 def _needed(names: Iterable[str]) -> list[Path]:
     """Return the files and folders of modules of these names, and of modules beside them: those
     that have been imported, and those that an import anywhere in them names."""
-    found = dict.fromkeys(place for name in names for place in _places(name))
+    found = dict.fromkeys(place for name in names for place in places(name))
     beside = {place.parent for place in found}
     loaded = [name for name in sys.modules if "." not in name and name != "__main__"]
-    found |= dict.fromkeys(place for name in loaded for place in _places(name) if place.parent in beside)
+    found |= dict.fromkeys(place for name in loaded for place in places(name) if place.parent in beside)
     unread = list(found)
     while unread:
         for name in _imports(unread.pop()):
-            more = [place for place in _places(name) if place.parent in beside and place not in found]
+            more = [place for place in places(name) if place.parent in beside and place not in found]
             found |= dict.fromkeys(more)
             unread += more
     return list(found)
-
-
-def _places(name: str) -> list[Path]:
-    """Return the file of a top-level module, or the folders of a package: several where it has no
-    `__init__.py`. They may be inside a zip file. Empty for one that is installed, which workers
-    need installed too, and for one that is not there."""
-    if name in (PACKAGE.name, *sys.stdlib_module_names):
-        return []
-    try:
-        spec = find_spec(name)
-    except (ImportError, ValueError):  # a module that something else than a file has made
-        return []
-    if spec is None:
-        return []
-    files = [spec.origin] if spec.has_location and spec.origin else []
-    places = [Path(place) for place in spec.submodule_search_locations or files]
-    return [place for place in places if not is_installed(place) and (place.exists() or _archive(place) is not None)]
 
 
 def _imports(place: Path) -> set[str]:
@@ -126,8 +109,3 @@ def _imports(place: Path) -> set[str]:
                 case ast.ImportFrom(module=str(module), level=0):
                     names.add(module.partition(".")[0])
     return names
-
-
-def _archive(place: Path) -> Path | None:
-    """Return the file that holds a path which is no file itself; None where there is none."""
-    return next((above for above in place.parents if above.is_file()), None)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
+from ipaddress import ip_address
 from urllib.parse import parse_qsl, unquote
 
 from sweep.config.adapter import METHOD, AdapterConfig
@@ -139,6 +140,8 @@ def _launcher(config: Config) -> Iterator[tuple[str, str]]:
         yield "launcher.name", f"is {launcher.name}, which needs Ray: pip install 'sweep[ray]'"
     if launcher.name == "ray":
         yield from _address(launcher.address)
+        if (own := launcher.node_ip_address) is not None and not _names_a_machine(own):
+            yield "launcher.node_ip_address", f"is {own!r}, but must be an address of this machine, such as 10.0.0.5"
 
 
 def _address(address: str | None) -> Iterator[tuple[str, str]]:
@@ -147,6 +150,14 @@ def _address(address: str | None) -> Iterator[tuple[str, str]]:
         yield "launcher.address", f"is null, but {rule}"
     elif not (found := re.fullmatch(r"[\w.-]+:(\d{1,5})", address)) or not 0 < int(found[1]) < 2**16:
         yield "launcher.address", f"is {address}, but {rule}"
+
+
+def _names_a_machine(address: str) -> bool:
+    """Return whether a text is an IP address, or may be the name of a machine."""
+    try:
+        return bool(ip_address(address))
+    except ValueError:
+        return re.fullmatch(r"[A-Za-z][\w.-]*", address) is not None
 
 
 def _adapter(config: Config) -> Iterator[tuple[str, str]]:

@@ -31,6 +31,7 @@ from sweep.engine.packed.loop_choice import Loop, choose_loop
 from sweep.errors import Fault, UserError
 from sweep.launch.inline import Inline
 from sweep.launch.launcher import Launcher
+from sweep.launch.lost import of_host, on_host
 from sweep.launch.workspace import Facts
 from sweep.model.preflight import preflight
 from sweep.model.rows import Looked
@@ -63,19 +64,21 @@ def prepare(plan: Plan, launcher: Launcher | None = None) -> Plan:
     counted, faults = _counted(configs, plan.splits.labels, torch.device(there.facts.device))
     found = where.ask(examine, counted, plan.corners)
     machine = [*there.faults, *found.machine, *unmeasured(plan.config.study, there.facts.device)]
-    notes += found.notes
+    host = "" if where.inline else there.facts.host
+    notes += [on_host(note, host) if host else note for note in found.notes]
     faults += found.optimizers
     dry = plan.config.study.dry_run
     if faults or (machine and not dry):
-        raise UserError([*faults, *machine])
+        raise UserError([*faults, *(of_host(machine, host) if host else machine)])
     looked = _look_at_rows(plan, configs)
-    notes = [*(f"this machine cannot run it: {fault}" for fault in dict.fromkeys(machine)), *dict.fromkeys(notes)]
+    which = f"the worker on {host}" if host else "this machine"
+    notes = [*(f"{which} cannot run it: {fault}" for fault in dict.fromkeys(machine)), *dict.fromkeys(notes)]
     notes += _notes(plan, looked, there.facts.device)
     if dry:
         check_place(plan, there.facts.device_name)
         warm = preview(plan, new_lock(plan, there.facts.device_name)) if plan.config.study.warm_start else []
         account = counted[-1][1] or Parameters(0, 0, 0)
-        estimate = "this machine cannot run it" if machine else where.ask(expected, plan.config, account)
+        estimate = f"{which} cannot run it" if machine else where.ask(expected, plan.config, account)
         print(describe(plan, account, notes=notes, lines=[*warm, *estimate_lines(plan, estimate)]))
         raise SystemExit(0)
     for note in notes:
