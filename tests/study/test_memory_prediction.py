@@ -262,7 +262,7 @@ def test_without_figures_each_trial_fits(plan: Plan) -> None:
     assert Forecasts(plan, None).fitted(trial) is trial
     facts = MemoryFacts("cpu", 2**40, 2**40, 0, "this machine has")
     far = Forecasts(plan, facts, dict(plan.needs.accounts))
-    assert far.fitted(trial) is trial and not list(far.near())
+    assert far.fitted(trial) is trial and not list(far.doubtful())
 
 
 def test_figures_are_kept_with_the_study(plan: Plan, tmp_path: Path) -> None:

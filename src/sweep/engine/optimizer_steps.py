@@ -45,7 +45,7 @@ class StepTaken:
 
 @dataclass(slots=True)
 class OptimizerSteps:
-    """The optimizer steps of one trial: its optimizer and schedule, and the `order` of its rows."""
+    """The optimizer steps of one trial: optimizer, schedule, and the `order` of its rows."""
 
     arguments: TrainingArguments
     weights: list[nn.Parameter]

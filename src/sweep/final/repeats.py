@@ -112,7 +112,7 @@ def _due(session: Session, record: TrialRecord, forecasts: Forecasts) -> Iterato
         plan = session.plan.again(record, {SEED_KEY: fresh_seed(study.seed, record.params, index, own)})
         # The search has saved the adapter of the trial; those of its repeats are not saved.
         trainer = plan.config.trainer.model_copy(update={"save_best": False, "save_newest": False})
-        plan = forecasts.beside(replace(plan, config=plan.config.model_copy(update={"trainer": trainer})))
+        plan = forecasts.with_share(replace(plan, config=plan.config.model_copy(update={"trainer": trainer})))
         yield _Due(plan, index, study.confirm_seeds, seed_by_number(study.seed, record.number, index, own))
 
 

@@ -1,4 +1,5 @@
-"""The positions of tokens, rows and trials in a pack, as the modules of a packed model read them."""
+"""The positions of tokens, rows and trials in a pack, as the modules of a packed model read
+them."""
 
 from __future__ import annotations
 
