@@ -125,12 +125,15 @@ def _bound(store: Store, storage: ReadOnlyStorage, asked: argparse.Namespace) ->
 
 
 def _check_name(host: str) -> None:
-    """Raise UserError for a name that no host can have, which Python refuses by a TypeError."""
+    """Raise UserError for a name that no host can have: Python refuses it by a TypeError, and
+    takes an empty one for all addresses of the machine."""
     try:
-        _ = host.isascii() or host.encode("idna")
+        usable = bool(host.encode("idna"))
     except UnicodeError:
+        usable = host.isascii() and bool(host)
+    if not usable:
         rule = "is no name of a host; name an address of this machine, such as 127.0.0.1"
-        raise UserError.of("--host", f"is {shortened(host, 60)!r}, which {rule}") from None
+        raise UserError.of("--host", f"is {shortened(host, 60)!r}, which {rule}")
 
 
 def _address(server: WSGIServer) -> str:
