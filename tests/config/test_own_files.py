@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from support.plans import QUICK, faults_of
+from sweep.config.own_files import folder_faults
 from sweep.config.space import find
 from sweep.errors import UserError
 from sweep.plan.plan import make_plan
@@ -92,3 +93,13 @@ def test_a_whole_config_that_is_never_read_is_noted(tmp_path: Path) -> None:
 
 def test_an_option_of_no_text_is_shown_as_it_was_typed() -> None:
     assert "is null, but must be one of" in faults_of(QUICK, "adapter=null")["adapter"]
+
+
+@pytest.mark.parametrize("shut", ["mine", "mine/dataset"])
+def test_a_folder_that_this_user_may_not_read_is_named(
+    shut: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mine" / "dataset").mkdir(parents=True)
+    monkeypatch.setattr("sweep.config.own_files.os.access", lambda path, _mode: path != tmp_path / shut)
+    (fault,) = folder_faults([tmp_path / "mine"])
+    assert (fault.path, fault.message) == ("--config-dir", f"{tmp_path / shut} cannot be read")

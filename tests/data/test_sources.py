@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,15 @@ def test_a_file_with_a_known_ending_asks_no_hub(only_fault):
 def test_a_pipe_is_not_waited_for(tmp_path, only_fault):
     os.mkfifo(tmp_path / "rows.csv")
     assert "which is neither a folder nor a regular file" in only_fault(tmp_path / "rows.csv").message
+
+
+def test_a_folder_that_this_user_may_not_read_is_a_fault_of_its_key(toy, only_fault, monkeypatch):
+    def refused(_folder: Path) -> bool:
+        raise PermissionError(errno.EACCES, "Permission denied", "dataset_dict.json")
+
+    monkeypatch.setattr("sweep.data.sources.is_saved", refused)
+    fault = only_fault(toy)
+    assert fault.path == "dataset.path" and fault.message.endswith("which cannot be read: Permission denied")
 
 
 @pytest.mark.parametrize("name", ["validation.csv", "dev.csv"])

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from sweep.errors import UserError
 from sweep.records.cost import Cost
 from sweep.records.events import append_row
 from sweep.records.final import Repeat
 from sweep.records.marks import UnfinishedState
-from sweep.records.recovery import clear_old, recover
+from sweep.records.recovery import clear_old, recover, refuse_foreign
 from sweep.records.store import Store
 from sweep.records.trial import Completed, EvalPoint, TrialRecord
 
@@ -41,6 +42,7 @@ def test_a_record_that_cannot_be_read_is_set_aside(tmp_path: Path, damage: bytes
 
 def test_files_of_a_killed_process_are_deleted(tmp_path: Path) -> None:
     store = Store(tmp_path)
+    (tmp_path / "notes.tmp").write_text("of the user")
     store.write_trial(record(3))
     for name in (
         "lock.json.7.tmp", "trials/0003/record.json.8.tmp", "study/tracker_run.9.tmp", "figures/a.svg.9.tmp",
@@ -50,8 +52,18 @@ def test_files_of_a_killed_process_are_deleted(tmp_path: Path) -> None:
         (tmp_path / name).write_text("half")
     assert recover(store) == []
     assert sorted(path.name for path in tmp_path.rglob("*") if path.is_file() and ".own" not in path.parts) == [
-        "record.json"
-    ]
+        "notes.tmp", "record.json",
+    ]  # fmt: skip
+
+
+def test_a_folder_with_files_of_others_is_no_place_for_a_study(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("kept")
+    refuse_foreign(tmp_path)
+    (tmp_path / "report.md").write_text("of another program")
+    with pytest.raises(UserError, match=r"is no run directory .* but holds report.md, which a study would write over"):
+        refuse_foreign(tmp_path)
+    (tmp_path / ".held").touch()
+    refuse_foreign(tmp_path)
 
 
 @pytest.mark.parametrize(

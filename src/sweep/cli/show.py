@@ -108,6 +108,7 @@ def _bound(store: Store, storage: ReadOnlyStorage, asked: argparse.Namespace) ->
     not this machine's."""
     from sweep.report.optuna_dashboard import application
 
+    _check_name(asked.host)
     answer, kind = application(storage, store), _Server6 if ":" in asked.host else _Server
     ports = range(PORT, PORT + _TRIED) if asked.port is None else [asked.port]
     for port in ports:
@@ -119,11 +120,20 @@ def _bound(store: Store, storage: ReadOnlyStorage, asked: argparse.Namespace) ->
                     "--host", f"is {asked.host}, which cannot be listened on: {error.strerror}"
                 ) from None
             reason = error.strerror
-        except UnicodeError:  # as Python encodes names of hosts
-            rule = "is no name of a host: its parts have 1 to 63 characters; name an address of this machine"
-            raise UserError.of("--host", f"is {shortened(asked.host, 60)!r}, which {rule}") from None
     shown = f"is {asked.port}" if asked.port is not None else f"is not given, and {ports[0]} to {ports[-1]} were tried"
     raise UserError.of("--port", f"{shown}: {reason}; name another one, or 0 for any that is free")
+
+
+def _check_name(host: str) -> None:
+    """Raise UserError for a name that no host can have: Python refuses it by a TypeError, and
+    takes an empty one for all addresses of the machine."""
+    try:
+        usable = bool(host.encode("idna"))
+    except UnicodeError:
+        usable = host.isascii() and bool(host)
+    if not usable:
+        rule = "is no name of a host; name an address of this machine, such as 127.0.0.1"
+        raise UserError.of("--host", f"is {shortened(host, 60)!r}, which {rule}")
 
 
 def _address(server: WSGIServer) -> str:

@@ -3,6 +3,7 @@ Hydra reads them."""
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -51,9 +52,20 @@ def folder_faults(folders: Sequence[Path]) -> Iterator[Fault]:
     for folder in folders:
         if not folder.is_dir():
             yield Fault(FLAG, f"{folder} is not a folder")
+        elif shut := _unreadable(folder):
+            yield Fault(FLAG, f"{shut} cannot be read")
+            continue
         for file in folder.glob("*/*.yaml"):
             if (conf_dir() / file.parent.name / file.name).exists():
                 yield Fault(FLAG, f"{file} has the name of a config that ships with sweep; give it another")
+
+
+def _unreadable(folder: Path) -> Path | None:
+    """Return the folder, or the first one in it, whose files this user may not read."""
+    if not os.access(folder, os.R_OK | os.X_OK):
+        return folder
+    inner = (path for path in sorted(folder.iterdir()) if path.is_dir())
+    return next((path for path in inner if not os.access(path, os.R_OK | os.X_OK)), None)
 
 
 def never_read(folders: Sequence[Path]) -> Iterator[str]:

@@ -27,9 +27,10 @@ def open_source(config: DatasetConfig, wanted: Set[str]) -> Source:
     """
     path = expanded(config.path)
     if config.path and _is_there(path):
-        if not (path.is_dir() or path.is_file()):
-            raise UserError.of("dataset.path", f"is {config.path!r}, which is neither a folder nor a regular file")
-        return replace(_local(path, config, wanted), notes=tuple(_unread(path, config)), unread=OF_HUB)
+        try:
+            return _local(path, config, wanted)
+        except OSError as error:
+            raise _unreadable(path, error) from None
     if HUB_ID.fullmatch(config.path) and kind_of(path) is None:
         from sweep.data.hub import open_hub
 
@@ -38,6 +39,13 @@ def open_source(config: DatasetConfig, wanted: Set[str]) -> Source:
 
 
 def _local(path: Path, config: DatasetConfig, wanted: Set[str]) -> Source:
+    if not (path.is_dir() or path.is_file()):
+        raise UserError.of("dataset.path", f"is {config.path!r}, which is neither a folder nor a regular file")
+    notes = tuple(_unread(path, config))
+    return replace(_stored(path, config, wanted), notes=notes, unread=OF_HUB)
+
+
+def _stored(path: Path, config: DatasetConfig, wanted: Set[str]) -> Source:
     if path.is_dir() and is_saved(path):
         return open_saved(path, wanted)
     read = partial(read_from_folder if path.is_dir() else read_only_file, path, config=config, wanted=wanted)
@@ -58,9 +66,11 @@ def _is_there(path: Path) -> bool:
     try:
         return path.exists()
     except OSError as error:
-        raise UserError.of(
-            "dataset.path", f"is {shortened(str(path), 200)}, which cannot be read: {error.strerror}"
-        ) from None
+        raise _unreadable(path, error) from None
+
+
+def _unreadable(path: Path, error: OSError) -> UserError:
+    return UserError.of("dataset.path", f"is {shortened(str(path), 200)}, which cannot be read: {error.strerror}")
 
 
 def _unread(folder: Path, config: DatasetConfig) -> Iterator[str]:

@@ -6,21 +6,37 @@ The next process that holds the run directory does it.
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
+from sweep.errors import UserError
 from sweep.records.migrations import SCHEMA_VERSION, version_of
 from sweep.records.store import RECORDS, Store
 
 # Folders that are replaced as a whole (`sweep.engine.best_weights.replace_folder`), by way of `.new` and
 # `.old` beside them.
 _REPLACED = ("trials/*/best", "trials/*/newest", "final", "methods/*")
-_HALF_WRITTEN = ("*.tmp", "trials/*/*.tmp", "confirm/*.tmp", "retrained/*/*.tmp", "final/*.tmp", "methods/*/*.tmp",
+_HALF_WRITTEN = ("*.[0-9]*.tmp", "trials/*/*.tmp", "confirm/*.tmp", "retrained/*/*.tmp", "final/*.tmp", "methods/*/*.tmp",
                  "snapshots/*.tmp", "unfinished/*/*.tmp", "study/*.tmp", "figures/*.tmp",
                  "wandb-mock/**/*.partial")  # fmt: skip
+# Files and folders that a study replaces or deletes as a whole; and files that show that a folder is
+# that of a study, even if its lock is lost.
+_OF_A_STUDY = (
+    ".scratch",
+    "figures",
+    "final",
+    "methods",
+    "report.html",
+    "report.md",
+    "retrained",
+    "snapshots",
+    "trials",
+)
+_SIGNS = ("lock.json", ".held", ".id")
 _DAY = 24 * 3600.0
 
 
@@ -41,6 +57,15 @@ def recover(store: Store) -> list[str]:
         for leftover in (*store.root.glob(f"{pattern}.new"), *store.root.glob(f"{pattern}.old")):
             _end_replacing(leftover.with_suffix(""))
     return list(_set_aside(store))
+
+
+def refuse_foreign(root: Path) -> None:
+    """Raise UserError where a folder that is no run directory holds files which a study there would
+    replace or delete."""
+    foreign = [name for name in _OF_A_STUDY if os.path.lexists(root / name)]
+    if foreign and not any((root / name).exists() for name in _SIGNS):
+        rule = f"is {root}, which is no run directory (it has no lock.json), but holds {', '.join(foreign)}"
+        raise UserError.of("run_dir", f"{rule}, which a study would write over; name a new folder")
 
 
 def clear_old(cache: Path) -> None:

@@ -26,7 +26,7 @@ from sweep.plan.pausing import trained_part
 from sweep.plan.plan import Plan
 from sweep.provenance import Fingerprint, git_state, machine, now, package_versions
 from sweep.records.lock import Lock
-from sweep.records.recovery import clear_old, recover
+from sweep.records.recovery import clear_old, recover, refuse_foreign
 from sweep.records.snapshots import Snapshots
 from sweep.records.store import Store
 from sweep.records.trial import TrialPlan
@@ -158,6 +158,7 @@ def check_place(plan: Plan, device_name: str | None = None) -> None:
     """
     store = Store(Path(plan.config.run_dir))
     store.check_place()
+    refuse_foreign(store.root)
     _resumed_lock(store, new_lock(plan, device_name or memory.device_name(pick_device(plan.config.trainer.device))))
     if plan.config.study.storage is not None:
         check_storage(plan.config.study.storage)
