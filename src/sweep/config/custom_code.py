@@ -122,8 +122,8 @@ _SOURCES: WeakKeyDictionary[ModuleType, _Sources] = WeakKeyDictionary()
 
 
 def _read(module: ModuleType) -> _Sources:
-    """Return the sources of a module, as they were at the first call for it. The file may be inside
-    a zip file."""
+    """Return the sources of a module, as they were at the first call for it. The file may be
+    inside a zip file."""
     if (known := _SOURCES.get(module)) is not None:
         return known
     file = getattr(module, "__file__", None)
