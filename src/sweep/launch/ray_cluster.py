@@ -90,7 +90,7 @@ class Cluster:
         from ray._private.state import state
 
         try:
-            free = state.available_resources_per_node()
+            free = state.available_resources_per_node()  # type: ignore[no-untyped-call]
         except Exception:  # as above
             return list(nodes)
         return [
