@@ -26,13 +26,14 @@ def _search(arguments: list[str]) -> None:
     with interrupts.at_once():
         from sweep.config.folders import cache_faults, temporary_faults
         from sweep.engine.numerics import tell_libraries
+        from sweep.launch.head_address import head_faults
         from sweep.model.source import hub_faults, model_faults
         from sweep.plan.plan import make_plan
         from sweep.track.faults import tracker_faults
 
     tell_libraries()
     checks = (tracker_faults, lambda config: model_faults(config.model), cache_faults, temporary_faults)
-    last = (lambda config: hub_faults(config.model),)
+    last = (lambda config: hub_faults(config.model), head_faults)
     plan = make_plan(arguments, checks=checks, last=last)  # --help and --cfg end here
 
     # Imported only now, since torch takes seconds: a mistake in the config is reported first.

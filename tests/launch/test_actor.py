@@ -61,7 +61,8 @@ def test_code_that_was_changed_is_told(tmp_path: Path, monkeypatch: pytest.Monke
 def test_a_worker_on_which_a_metric_fails_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A file that it reads is on the coordinator alone."""
     (tmp_path / "costly.py").write_text(
-        f"def gain(labels, chances):\n    return float(open('{tmp_path}/costs').read())\n"
+        "from pathlib import Path\n\ndef gain(labels, chances):\n"
+        f"    return float(Path('{tmp_path}/costs').read_text())\n"
     )
     (tmp_path / "costs").write_text("0.5")
     monkeypatch.syspath_prepend(tmp_path)
@@ -70,7 +71,7 @@ def test_a_worker_on_which_a_metric_fails_is_not_used(tmp_path: Path, monkeypatc
     (tmp_path / "costs").unlink()
     (reason,) = _failing(plan.config, plan.splits)
     assert reason.startswith("dataset.metrics: is costly.gain, which when it was computed raised FileNotFoundError: ")
-    assert reason.endswith("(costly.py, line 2)")
+    assert reason.endswith("(costly.py, line 4)")
 
 
 @pytest.mark.parametrize(

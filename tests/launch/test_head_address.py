@@ -9,8 +9,9 @@ from threading import Thread
 
 import pytest
 
+from sweep.config.schema import Config
 from sweep.errors import UserError
-from sweep.launch.head_address import check_head
+from sweep.launch.head_address import check_head, head_faults
 from sweep.launch.ray_cluster import _why, not_joined
 
 SETTINGS = bytes((0, 0, 6, 4, 0, 0, 0, 0, 0)) + bytes(6)
@@ -46,6 +47,14 @@ def test_a_server_of_grpc_is_taken_for_a_head() -> None:
 def test_other_servers_and_silent_ones_are_no_head(answer: bytes) -> None:
     with server(answer) as address, pytest.raises(UserError, match=f"is {address}, but what listens there is no head"):
         check_head(address, seconds=0.1)
+
+
+def test_a_plan_tells_of_it_before_torch_is_imported() -> None:
+    with server(HTTP) as address:
+        given = Config.model_validate({"launcher": {"name": "ray", "address": address}})
+        (fault,) = head_faults(given)
+    assert fault.path == "launcher.address" and "no head of a Ray cluster" in fault.message
+    assert head_faults(Config()) == []
 
 
 def test_a_cluster_with_encryption_is_left_to_ray(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -31,6 +31,8 @@ H100 = Facts("node", "cuda", "NVIDIA H100", 80 * 2**30, 79 * 2**30, has_bf16=Tru
         (["launcher=ray"], "launcher.address", "is null, but must be HOST:PORT of the head of a Ray cluster"),
         (["launcher=ray", "launcher.address=head"], "launcher.address", "is head, but must be HOST:PORT"),
         (["launcher=ray", "launcher.address=head:99999"], "launcher.address", "must be HOST:PORT"),
+        (["launcher=ray", "launcher.address='head:6379 '"], "launcher.address", "is 'head:6379 ', but must be HOST:PORT"),
+        (["launcher=ray", "launcher.address=''"], "launcher.address", "is '', but must be HOST:PORT"),
         (["launcher=ray", "launcher.address='ray://head:10001'"], "launcher.address", "must be HOST:PORT"),
         (["launcher=ray", "launcher.address=head:6379", "launcher.workers=2"], "launcher.workers", "only with launcher=local"),
         (["launcher.workers=2"], "launcher.workers", "is 2, but counts only with launcher=local, and that is inline"),

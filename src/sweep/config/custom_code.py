@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import os
 import sys
+import sysconfig
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -19,6 +20,7 @@ from sweep.config.own_modules import digest, imported, is_installed
 from sweep.errors import UserError, closest, first_line
 
 _SWEEP = Path(__file__).parents[1]
+_PYTHON = Path(sysconfig.get_path("stdlib"))
 
 
 class OwnCodeError(Exception):
@@ -122,8 +124,8 @@ _SOURCES: WeakKeyDictionary[ModuleType, _Sources] = WeakKeyDictionary()
 
 
 def _read(module: ModuleType) -> _Sources:
-    """Return the sources of a module, as they were at the first call for it. The file may be inside
-    a zip file."""
+    """Return the sources of a module, as they were at the first call for it. The file may be
+    inside a zip file."""
     if (known := _SOURCES.get(module)) is not None:
         return known
     file = getattr(module, "__file__", None)
@@ -156,12 +158,12 @@ def as_user_error(key: str, path: str, doing: str) -> Iterator[None]:
 def described(error: BaseException) -> str:
     """Return the kind of an error, its message, and the last line of the user's code.
 
-    A line of the user's code is one that is neither sweep's nor a library's.
+    A line of the user's code is one that is neither sweep's nor Python's nor a library's.
     """
     last = None
     for frame in traceback.extract_tb(error.__traceback__):
         file = Path(frame.filename)
-        if file.is_file() and not is_installed(file) and _SWEEP not in file.parents:
+        if file.is_file() and not is_installed(file) and {_SWEEP, _PYTHON}.isdisjoint(file.parents):
             last = frame
     where = f" ({Path(last.filename).name}, line {last.lineno})" if last else ""
     kind, text = type(error).__name__, first_line(error)

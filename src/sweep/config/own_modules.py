@@ -1,4 +1,4 @@
-"""The files of modules of the user's own, which are not installed, and of those that they import."""
+"""The files of modules of the user's own, and of those that they import; none is installed."""
 
 from __future__ import annotations
 
@@ -88,8 +88,8 @@ def _files(name: str) -> dict[str, Path]:
 
 
 def _imports(contents: bytes, module: str, *, is_package: bool) -> Iterator[str]:
-    """Yield the dotted names that the source of a module imports anywhere: modules, and what may be
-    one."""
+    """Yield the dotted names that the source of a module imports anywhere: modules, and what may
+    be one."""
     try:
         tree = ast.parse(contents)
     except (SyntaxError, ValueError):  # such as one of another version of Python, or a compiled one

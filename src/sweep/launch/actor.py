@@ -174,7 +174,7 @@ def _unlike(spec: Spec) -> list[str]:
     if spec.code != code_fingerprint():
         found.append(f"sweep's own code in {PACKAGE} differs from the coordinator's: {_CHANGED}")
     found += _unlike_own(spec.own_code, spec.imported)
-    return found or _unlike_models(spec.models) or [str(fault) for fault in cache_faults()]
+    return found or _unlike_models(spec.models) or [f"{fault.path}: {fault.message}" for fault in cache_faults()]
 
 
 def _unlike_own(own_code: Mapping[str, str], others: Mapping[str, str]) -> list[str]:
@@ -197,8 +197,8 @@ def _unlike_own(own_code: Mapping[str, str], others: Mapping[str, str]) -> list[
 
 
 def _failing(config: Config, splits: Splits) -> list[str]:
-    """Return why metrics of the user's own cannot be computed here: a file, a package or a variable
-    of the environment may be missing."""
+    """Return why metrics of the user's own cannot be computed here: a file, a package or a
+    variable of the environment may be missing."""
     from sweep.plan.data import own_metric_faults
 
     return [str(fault) for fault in own_metric_faults(config.dataset, splits)] if config.dataset.own_metrics else []

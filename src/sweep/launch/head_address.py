@@ -9,7 +9,8 @@ import os
 import socket
 from contextlib import suppress
 
-from sweep.errors import UserError
+from sweep.config.schema import Config
+from sweep.errors import Fault, UserError
 
 NO_HEAD = (
     "but what listens there is no head of a Ray cluster: its port is that of ray start --head --port=PORT, or 6379"
@@ -21,6 +22,17 @@ _ANSWERED = 20.0  # seconds: a busy machine takes some
 _HELLO = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes((0, 0, 0, 4, 0, 0, 0, 0, 0))
 _FRAME = 9  # bytes of the head of a frame of HTTP/2
 _SETTINGS = 4  # the kind of frame that a server begins with
+
+
+def head_faults(config: Config) -> list[Fault]:
+    """Return the fault of `launcher.address` where no head of a Ray cluster listens there."""
+    if config.launcher.name != "ray":
+        return []
+    try:
+        check_head(str(config.launcher.address))
+    except UserError as error:
+        return [*error.faults]
+    return []
 
 
 def check_head(address: str, *, seconds: float = _ANSWERED) -> None:

@@ -79,4 +79,5 @@ def why_it_died(error: Exception) -> str:
         if sign in text:
             return why
     last = str(error).strip().splitlines()[-1:] or [""]
-    return f"its process ended: {shortened(last[0].strip(), 200)}"
+    mended = "; install there what is missing" if "ModuleNotFoundError" in last[0] else ""
+    return f"its process ended: {shortened(last[0].strip(), 200)}{mended}"

@@ -47,8 +47,8 @@ _PASSED_ON = ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE", "TRANSFORMERS_OFFLINE")
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A node of the cluster; `draining` if it is about to go. What is free there is None where that
-    was not asked."""
+    """A node of the cluster; `draining` if it is about to go. What is free there is None where
+    that was not asked."""
 
     id: str
     host: str
@@ -90,7 +90,7 @@ class Cluster:
         from ray._private.state import state
 
         try:
-            free = state.available_resources_per_node()
+            free = state.available_resources_per_node()  # type: ignore[no-untyped-call]
         except Exception:  # as above
             return list(nodes)
         return [
@@ -286,8 +286,8 @@ def _join(config: Config, folder: Path, own: Sequence[str]) -> None:
 
 
 def not_joined(error: Exception, address: str, own: str | None) -> UserError:
-    """Return the error of a cluster that cannot be joined. `own` is the address of this machine, as
-    far as the user set it."""
+    """Return the error of a cluster that cannot be joined. `own` is the address of this machine,
+    as far as the user set it."""
     if own is not None and _NOT_FOUND in _text(error):
         rule = f"is {own}, but no node of the cluster at {address} on this machine has that address"
         way_out = "type that of ray start --node-ip-address, or null, so that Ray finds it"

@@ -149,7 +149,8 @@ def _address(address: str | None) -> Iterator[tuple[str, str]]:
     if address is None:
         yield "launcher.address", f"is null, but {rule}"
     elif not (found := re.fullmatch(r"[\w.-]+:(\d{1,5})", address)) or not 0 < int(found[1]) < 2**16:
-        yield "launcher.address", f"is {address}, but {rule}"
+        shown = address if re.fullmatch(r"\S+", address) else repr(address)  # blanks at its end, or nothing
+        yield "launcher.address", f"is {shown}, but {rule}"
 
 
 def _names_a_machine(address: str) -> bool:
