@@ -26,6 +26,7 @@ class Watch:
     progress: Progress
     plan: TrialPlan
     job_type: JobType
+    kept: str  # the key of its snapshot among those that stay on a worker
     newest: int = 0  # step that was reported
 
     @classmethod
@@ -42,7 +43,7 @@ class Watch:
         session.view.begin(plan, title, since=progress.step if progress.stopped else None)
         if run.address != progress.address:
             progress.note_run(run.address)
-        return cls(session, run, title, progress, plan, job_type)
+        return cls(session, run, title, progress, plan, job_type, kept)
 
     @property
     def rows(self) -> Sequence[Step | EvalPoint]:
@@ -74,7 +75,7 @@ class Watch:
     @property
     def kept_on_worker(self) -> Kept:
         """Return where snapshots that stay on a worker are."""
-        return Kept(self.session.store.identity(), self.progress.kept_key)
+        return Kept(self.session.store.identity(), self.kept)
 
     def step(self, step: Step) -> Verdict:
         self.newest = max(self.newest, step.step)
@@ -103,6 +104,16 @@ class Watch:
 
     def snapshot(self, snapshot: Snapshot) -> None:
         self.progress.keep(snapshot)
+
+    def drop_snapshot(self) -> None:
+        """Delete the snapshot of a training that has ended."""
+        self.progress.drop_snapshot()
+        self.session.drop_kept(self.plan, self.kept)
+
+    def drop(self) -> None:
+        """Delete everything of a training that has a record."""
+        self.drop_snapshot()
+        self.progress.drop()
 
     def fail(self, error: BaseException) -> None:
         """End the run of a training that an error has ended; one that the user stopped is put away
