@@ -162,7 +162,8 @@ def check_place(plan: Plan, device_name: str | None = None) -> None:
     of this machine.
     """
     store = Store(Path(plan.config.run_dir))
-    store.check_place()
+    if faults := store.place_faults():
+        raise UserError(faults)
     _resumed_lock(store, new_lock(plan, device_name or memory.device_name(pick_device(plan.config.trainer.device))))
     if plan.config.study.storage is not None:
         check_storage(plan.config.study.storage)
