@@ -60,7 +60,7 @@ from pydantic import TypeAdapter
 
 from sweep.config.folders import cache_dir
 from sweep.config.schema import Scalar
-from sweep.errors import Fault, UserError
+from sweep.errors import Fault, UserError, to_mend
 from sweep.provenance import Fingerprint, now
 from sweep.records.disk import append_line, write_whole
 from sweep.records.events import append_row, read_rows
@@ -179,7 +179,10 @@ class Store:
         return []
 
     def _unwritable(self, error: OSError) -> Fault:
-        fault = f"but cannot be written to: {error.strerror or error}"
+        reason = str(error.strerror or error)
+        advice = to_mend(reason).removesuffix(". ")
+        way_out = f"{advice[0].lower()}{advice[1:]}, or name another run_dir" if advice else "name another run_dir"
+        fault = f"but cannot be written to: {reason}; {way_out}"
         if error.errno in _NO_LOCKS:
             fault = f"on a file system that grants no lock ({error.strerror}): name a run_dir on another disk"
         return Fault("run_dir", f"is {self.root}, {fault}")
