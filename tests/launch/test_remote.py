@@ -59,10 +59,10 @@ def test_a_limit_of_file_sizes_that_ray_cannot_live_with_is_told() -> None:
 @pytest.mark.parametrize(
     ("shared", "rule"),
     [
-        (600, r"they take 16 MiB or more, and 3 MiB are free; make room there, or set TMPDIR"),
+        (600, r"they need 16 MiB or more, and 3 MiB are free; make room there, or set TMPDIR"),
         (
             64,
-            r"they take 516 MiB or more, .*; 500 MiB of them are shared memory, for /dev/shm has 64 MiB free; make room",
+            r"they need 516 MiB or more, .*; 500 MiB of them are shared memory, for /dev/shm has 64 MiB free; make room",
         ),
     ],
 )
