@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from sweep.errors import UserError, disk_failure, first_line, shortened
+from sweep.launch.object_store import as_disk_failure
 
 _ANSWERED = 60.0  # seconds
 
@@ -41,6 +42,7 @@ def raise_remote(error: BaseException, trace: str, host: str) -> None:
     """Raise the error of a worker on `host`, with its traceback there as the cause. A file that it
     names, or that a disk had no room for, is said to be on that host, and so is a fault of the
     user: what a key names may be right elsewhere."""
+    error = as_disk_failure(error)
     if isinstance(error, UserError):
         error = UserError([replace(one, message=f"{one.message}, on the worker on {host}") for one in error.faults])
     if isinstance(error, OSError) and (error.filename is not None or disk_failure(error)):

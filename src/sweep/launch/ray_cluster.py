@@ -33,7 +33,6 @@ _SHORT = "/tmp"
 _LONGEST = len(_SHORT) + 10  # characters of another folder for Ray's files
 _FILES = 16 * 2**20  # bytes for Ray's logs, 0.2 MiB and half a MiB an hour, and the workers' temporary files
 _STORE = 500 * 2**20  # bytes of shared memory for what travels
-_SHARED = "/dev/shm"  # where Ray keeps it, unless that is too small
 _WORKER = 600 * 2**20  # bytes of a worker that has imported PyTorch and transformers: the least that it takes
 _LOOPBACK = "127.0.0.2"  # Ray replaces 127.0.0.1 by the machine's own address
 _OF_HUB = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")  # with which workers read gated models
@@ -195,18 +194,12 @@ def check_file_size() -> None:
 
 
 def check_disk(folder: Path) -> None:
-    """Raise UserError where the disk of Ray's files has no room for them. Ray's shared memory is
-    one of them where /dev/shm is too small for it, as in a container: a process that writes to it
-    on a full disk is killed without a word."""
-    free, shared = shutil.disk_usage(folder).free, shutil.disk_usage(_SHARED).free
-    needed = _FILES if shared >= _STORE else _FILES + _STORE
-    if free < needed:
-        takes = f"Ray and the workers keep temporary files in {folder.parent}: they need {needed // 2**20} MiB or more"
-        rule, way_out = f"is local, but {takes}, and {free // 2**20} MiB are free", "make room there"
-        if shared < _STORE:
-            rule += f"; {_STORE // 2**20} MiB of them are shared memory, for {_SHARED} has {shared // 2**20} MiB free"
-            way_out += f", give {_SHARED} that much (docker run --shm-size=1g)"
-        way_out += f", or set TMPDIR to a folder of another disk, of {_LONGEST} characters or less"
+    """Raise UserError where the disk of Ray's files has no room for them."""
+    free = shutil.disk_usage(folder).free
+    if free < _FILES:
+        needs = f"Ray and the workers keep temporary files in {folder.parent}: they need {_FILES // 2**20} MiB or more"
+        rule = f"is local, but {needs}, and {free // 2**20} MiB are free"
+        way_out = f"make room there, or set TMPDIR to a folder of another disk, of {_LONGEST} characters or less"
         raise UserError.of("launcher", f"{rule}; {way_out}")
 
 
