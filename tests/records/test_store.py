@@ -109,8 +109,8 @@ def test_a_run_directory_on_a_full_disk_is_a_fault_before_it_is_made(tmp_path: P
     assert Store(root).place_faults() == [] and not root.parent.exists()
     with small_files(0):  # as on a full disk, a file is made and takes nothing
         (fault,) = Store(root).place_faults()
-    rule = f"is {root}, but cannot be written to: File too large; raise the limit of a file's size (ulimit -f)"
-    assert str(fault) == f"run_dir: {rule}, or name another run_dir"
+    rule = f"is {root}, but cannot be written to: File too large. Raise the limit of a file's size (ulimit -f)"
+    assert str(fault) == f"run_dir: {rule}"
 
 
 def test_a_file_system_without_locks_is_a_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

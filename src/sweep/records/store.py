@@ -180,9 +180,7 @@ class Store:
 
     def _unwritable(self, error: OSError) -> Fault:
         reason = str(error.strerror or error)
-        advice = to_mend(reason).removesuffix(". ")
-        way_out = f"{advice[0].lower()}{advice[1:]}, or name another run_dir" if advice else "name another run_dir"
-        fault = f"but cannot be written to: {reason}; {way_out}"
+        fault = f"but cannot be written to: {reason}. {to_mend(reason).rstrip()}".rstrip(". ")
         if error.errno in _NO_LOCKS:
             fault = f"on a file system that grants no lock ({error.strerror}): name a run_dir on another disk"
         return Fault("run_dir", f"is {self.root}, {fault}")

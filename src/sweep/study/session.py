@@ -75,8 +75,8 @@ class Session:
             take_over(own, key, Kept(self.store.identity(), kept))
 
     def drop_kept(self, plan: TrialPlan, kept: str) -> None:
-        """Delete the snapshot of a training that has ended, where a worker of this machine may have
-        kept it as `kept`: the training may have gone on elsewhere since then."""
+        """Delete the snapshot of a training that has ended, where a worker of this machine may
+        have kept it as `kept`: the training may have gone on elsewhere since then."""
         if plan.kept_on_worker:
             Kept(self.store.identity(), kept).drop()
 
