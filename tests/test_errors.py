@@ -5,6 +5,7 @@ import os
 import sqlite3
 import subprocess
 import sys
+import tempfile
 from contextlib import closing
 from pathlib import Path
 
@@ -129,6 +130,21 @@ def test_the_message_on_a_disk_says_what_to_do(capsys: pytest.CaptureFixture[str
     with pytest.raises(SystemExit), reported():
         raise error
     assert advice in capsys.readouterr().err
+
+
+def test_folders_that_take_no_temporary_file_are_named(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a machine whose only disk is full. Libraries make temporary files as they are imported."""
+    monkeypatch.setattr("tempfile.tempdir", None)
+    monkeypatch.setattr("tempfile._candidate_tempdir_list", lambda: ["/dev/null"])
+    with pytest.raises(SystemExit) as done, reported():
+        try:
+            tempfile.gettempdir()
+        except FileNotFoundError as error:
+            raise ModuleNotFoundError("Could not import module") from error
+    rule = "could not be read or written: No usable temporary directory found in ['/dev/null']. Make room on the disk"
+    assert done.value.code == 2 and rule in capsys.readouterr().err
 
 
 def test_a_full_sqlite_is_a_failure_of_the_disk_and_a_wrong_statement_is_not(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from importlib import import_module
+from pathlib import Path
 
 from sweep.cli import library_warnings
 from sweep.config.commands import module_of
@@ -29,10 +30,14 @@ def _search(arguments: list[str]) -> None:
         from sweep.launch.head_address import head_faults
         from sweep.model.source import hub_faults, model_faults
         from sweep.plan.plan import make_plan
+        from sweep.records.store import Store
         from sweep.track.faults import tracker_faults
 
     tell_libraries()
-    checks = (tracker_faults, lambda config: model_faults(config.model), cache_faults, temporary_faults)
+    checks = (
+        tracker_faults, lambda config: model_faults(config.model), cache_faults, temporary_faults,
+        lambda config: Store(Path(config.run_dir)).place_faults(),
+    )  # fmt: skip
     last = (lambda config: hub_faults(config.model), head_faults)
     plan = make_plan(arguments, checks=checks, last=last)  # --help and --cfg end here
 

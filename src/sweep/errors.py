@@ -76,6 +76,7 @@ STOPPED_AT_ONCE = f"sweep: stopped at once. {KEPT}"
 _DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EIO, errno.ESTALE)
 _SQLITE_DISK = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN)
 _SQLSTATE_DISK = ("53100", "58030", "25006")
+_NO_TEMPORARY = "No usable temporary directory"  # the words of `tempfile`, with the code of a missing file
 _OS_ERROR = re.compile(r"\(os error (\d+)\)")  # in messages of libraries written in Rust, such as safetensors
 
 
@@ -97,8 +98,10 @@ def _own_disk_failure(error: BaseException) -> str | None:
     code = error.errno if isinstance(error, OSError) else None
     if code is None and (found := _OS_ERROR.search(str(error))):
         code = int(found[1])
+    where = f"{error.filename}: " if isinstance(error, OSError) and error.filename else ""
+    if isinstance(error, FileNotFoundError) and _NO_TEMPORARY in str(error.strerror):
+        return f"{where}{error.strerror}"
     if code in _DISK:
-        where = f"{error.filename}: " if isinstance(error, OSError) and error.filename else ""
         return f"{where}{os.strerror(code)}"
     if isinstance(error, sqlite3.Error) and getattr(error, "sqlite_errorcode", 0) & 0xFF in _SQLITE_DISK:
         return f"SQLite: {first_line(error)}"
@@ -177,7 +180,7 @@ def _failure(error: Exception) -> str | None:
         return None
     unnamed = isinstance(error, OSError) and error.filename is None  # files that sweep writes are named
     unknown = "standard output, or a file of a library, could not be written"
-    what = unknown if unnamed else "a file could not be read or written"
+    what = unknown if unnamed and _NO_TEMPORARY not in failure else "a file could not be read or written"
     return f"{what}: {failure}. {to_mend(failure)}{KEPT}"
 
 
@@ -225,6 +228,8 @@ _MENDED = {
 
 def to_mend(failure: str) -> str:
     """Return what the user can do about a `disk_failure`; empty where that is not known."""
+    if _NO_TEMPORARY in failure:
+        return "Make room on the disk of one of these folders, or set TMPDIR to a folder that can be written to. "
     return next((f"{advice}. " for ending, advice in _MENDED.items() if failure.endswith(ending)), "")
 
 

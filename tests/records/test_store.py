@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from support.small_files import small_files
 from sweep.errors import UserError
 from sweep.records.cost import Cost
 from sweep.records.events import append_row
@@ -101,6 +102,15 @@ def test_a_run_directory_that_cannot_be_made_is_a_fault(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="cannot be written to"), Store(tmp_path / "file" / "run").held():
         pass
+
+
+def test_a_run_directory_on_a_full_disk_is_a_fault_before_it_is_made(tmp_path: Path) -> None:
+    root = tmp_path / "runs" / "one"
+    assert Store(root).place_faults() == [] and not root.parent.exists()
+    with small_files(0):  # as on a full disk, a file is made and takes nothing
+        (fault,) = Store(root).place_faults()
+    rule = f"is {root}, but cannot be written to: File too large. Raise the limit of a file's size (ulimit -f)"
+    assert str(fault) == f"run_dir: {rule}"
 
 
 def test_a_file_system_without_locks_is_a_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -108,9 +108,11 @@ def test_a_second_interrupt_stops_at_once_and_is_no_loss(tmp_path: Path, undistu
     same_as_whole(tmp_path / "b", undisturbed("study.n_trials=2", *PLAIN), resumed)
 
 
+@pytest.mark.parametrize("here_too", [False, True])
 def test_a_trial_goes_on_here_from_the_snapshot_that_a_worker_of_this_machine_kept(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, here_too: bool
 ) -> None:
+    """One that is no newer than that in the run directory is not read, and deleted with it."""
     monkeypatch.setenv("SWEEP_CACHE", str(tmp_path / "cache"))
     options = ("study.n_trials=1", "study.space=null", "adapter=full", "study.snapshots=always", *PLAIN)
     with pytest.raises(Interrupted):
@@ -121,7 +123,8 @@ def test_a_trial_goes_on_here_from_the_snapshot_that_a_worker_of_this_machine_ke
         kept = Kept(store.identity(), kept_key(opened.plan.trial(0, {})))
         found = own.read(trial_key(0))
         assert found is not None and kept.snapshots.write(kept.key, found)
-        own.drop(trial_key(0))
+        if not here_too:
+            own.drop(trial_key(0))
         search(replace(opened, launcher=SimpleNamespace(inline=True)))
     assert [plan.snapshot for plan in engine.trained] == [found]
     assert kept.snapshots.keys() == own.keys() == []

@@ -119,7 +119,7 @@ def _retrain_and_test(session: Session, one: Chosen, plan: TrialPlan, together: 
         record = with_model(session, work, watch)
         watch.run.log(record.cost.steps, record.test)
         watch.run.finish(_ending(session, one, record))
-        watch.progress.drop()
+        watch.drop()
 
 
 def _retrain_and_keep(session: Session, one: Chosen, plan: TrialPlan) -> RetrainRecord:
@@ -130,7 +130,7 @@ def _retrain_and_keep(session: Session, one: Chosen, plan: TrialPlan) -> Retrain
         again = with_model(session, partial(_retrained, session, one, plan, watch), watch)
         session.store.write_retraining(again, watch.rows)
         watch.run.finish(_ending_before_refit(again))
-        watch.progress.drop()
+        watch.drop()
     return again
 
 
@@ -199,7 +199,7 @@ def _refit_and_test(
         record = with_model(session, work, watch)
         watch.run.log(plan.total_steps, record.test)
         watch.run.finish(_ending(session, one, record))
-        watch.progress.drop()
+        watch.drop()
 
 
 def _retrained(

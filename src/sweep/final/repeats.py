@@ -155,7 +155,7 @@ class _Loop:
             self.remaining.appendleft(due)
         else:
             self.session.store.write_repeat(made, due.index)
-            watch.progress.drop_snapshot()
+            watch.drop_snapshot()
             watch.run.finish(Ending(_state(made), summary=_summary(made)))
         self.session.view.ended(due.title, _state(made), self._shown(made))
 

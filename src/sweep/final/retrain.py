@@ -53,7 +53,7 @@ def train(model: FinalModel, training: Training, watch: TrainingListener) -> Tra
         if end.outcome.reason is FailureReason.INTERRUPTED and not watch.session.stop.raised:
             raise WorkerLostError(model.host, "it was told to end")
         if end.outcome.reason is FailureReason.DIVERGED:  # the same again, from there on
-            watch.progress.drop_snapshot()
+            watch.drop_snapshot()
         _raise(end.outcome, training, watch.progress.step)
     return end
 

@@ -26,6 +26,7 @@ class TrainingListener:
     progress: Progress
     plan: TrialPlan
     job_type: JobType
+    kept: str  # the key of its snapshot among those that stay on a worker
     newest: int = 0  # step that was reported
 
     @classmethod
@@ -43,7 +44,7 @@ class TrainingListener:
         session.view.begin(plan, title, since=progress.step if progress.stopped else None)
         if run.address != progress.address:
             progress.note_run(run.address)
-        return cls(session, run, title, progress, plan, job_type)
+        return cls(session, run, title, progress, plan, job_type, kept)
 
     @property
     def rows(self) -> Sequence[Step | EvalPoint]:
@@ -75,7 +76,7 @@ class TrainingListener:
     @property
     def kept_on_worker(self) -> Kept:
         """Return where snapshots that stay on a worker are."""
-        return Kept(self.session.store.identity(), self.progress.kept_key)
+        return Kept(self.session.store.identity(), self.kept)
 
     def step(self, step: Step) -> Verdict:
         self.newest = max(self.newest, step.step)
@@ -104,6 +105,16 @@ class TrainingListener:
 
     def snapshot(self, snapshot: Snapshot) -> None:
         self.progress.keep(snapshot)
+
+    def drop_snapshot(self) -> None:
+        """Delete the snapshot of a training that has ended."""
+        self.progress.drop_snapshot()
+        self.session.drop_kept(self.plan, self.kept)
+
+    def drop(self) -> None:
+        """Delete everything of a training that has a record."""
+        self.drop_snapshot()
+        self.progress.drop()
 
     def fail(self, error: BaseException) -> None:
         """End the run of a training that an error has ended; one that the user stopped is put away

@@ -19,6 +19,8 @@ from pathlib import Path
 from threading import Timer
 from typing import TYPE_CHECKING, Any
 
+from sweep.launch.object_store import put
+
 if TYPE_CHECKING:
     from sweep.config.schema import Config, ModelConfig
     from sweep.data.splits import Splits
@@ -141,9 +143,7 @@ class Actor:
 
 def _put(data: bytes) -> Any:
     """Return what travels within a message in place of many bytes."""
-    import ray
-
-    return data if len(data) < _SMALL else ray.put(data)
+    return data if len(data) < _SMALL else put(data)
 
 
 class _Forwarded(logging.Handler):

@@ -10,6 +10,7 @@ import shutil
 import time
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 from sweep.config.folders import cache_dir
 from sweep.records.recovery import clear_old
@@ -34,6 +35,10 @@ class Kept:
     def snapshots(self) -> Snapshots:
         return kept_snapshots(self.study)
 
+    def drop(self) -> None:
+        """Delete the snapshot of a training that has ended, where it is on this machine."""
+        Snapshots(_folder(self.study)).drop(self.key)
+
 
 def kept_key(plan: TrialPlan) -> str:
     """Return the key of a training of the search or of the confirmation among `kept_snapshots`."""
@@ -49,12 +54,16 @@ def kept_snapshots(study: str) -> Snapshots:
     `study` is the id of the study's run directory.
     """
     clear_old(cache_dir())
-    folder = cache_dir() / "kept"
-    for other in (one for one in folder.glob("*/snapshots") if one.parent.name != study):
+    folder = _folder(study)
+    for other in (one for one in folder.parent.glob("*/snapshots") if one.parent != folder):
         with suppress(OSError):
             if time.time() - other.stat().st_mtime > _WEEK:  # the folder changes with each snapshot
                 shutil.rmtree(other.parent)
-    return Snapshots(folder / study, logger.warning)
+    return Snapshots(folder, logger.warning)
+
+
+def _folder(study: str) -> Path:
+    return cache_dir() / "kept" / study
 
 
 def newest(snapshot: Snapshot | None, kept: Snapshots, key: str) -> Snapshot | None:

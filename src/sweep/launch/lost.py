@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from sweep.errors import Fault, UserError, disk_failure, first_line, out_of_memory, shortened
+from sweep.launch.object_store import as_disk_failure
 
 _ANSWERED = 60.0  # seconds
 
@@ -51,6 +52,7 @@ def raise_remote(error: BaseException, trace: str, host: str) -> None:
     """Raise the error of a worker on `host`, with its traceback there as the cause. A file that it
     names, or that a disk had no room for, is said to be on that host, and so are a fault of the
     user and memory that ran out."""
+    error = as_disk_failure(error)
     if isinstance(error, UserError):
         error = UserError(of_host(error.faults, host))
     if out_of_memory(error):

@@ -31,14 +31,18 @@ from sweep.launch.token_file import token_for_user_alone
 _FOLDER = "sweep-ray-"
 _SHORT = "/tmp"
 _LONGEST = len(_SHORT) + 10  # characters of another folder for Ray's files
-_FILES = 16 * 2**20  # bytes of Ray's logs and of the workers' temporary files: the least that a study takes
+_FILES = 16 * 2**20  # bytes for Ray's logs, 0.2 MiB and half a MiB an hour, and the workers' temporary files
 _STORE = 500 * 2**20  # bytes of shared memory for what travels
 _WORKER = 600 * 2**20  # bytes of a worker that has imported PyTorch and transformers: the least that it takes
 _LOOPBACK = "127.0.0.2"  # Ray replaces 127.0.0.1 by the machine's own address
 _OF_HUB = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")  # with which workers read gated models
 _OF_RAY = ("RAY_AUTH_TOKEN",)  # with which Ray's own processes talk to each other
-# A busy machine starts a worker in minutes; Ray would let workers yield to every other process.
-_OF_WORKERS = {"RAY_worker_register_timeout_seconds": "600", "RAY_worker_niceness": "0"}
+# A busy machine starts a worker in minutes; Ray would let workers yield to every other process, and
+# write statistics of its threads to its logs each minute, 4 MiB an hour. -1 makes it write them all the time.
+_OF_RAY_HERE = {
+    "RAY_worker_register_timeout_seconds": "600", "RAY_worker_niceness": "0",
+    "RAY_event_stats_print_interval_ms": "3600000",
+}  # fmt: skip
 _TRIES = "RAY_gcs_server_port_wait_time_s"  # how often Ray tries to talk to a head: half a minute each time
 _TRIED = "6"  # a head that was started again needs some seconds
 _NOT_FOUND = "No node info found"  # in Ray's message
@@ -169,7 +173,7 @@ def _start(config: Config, folder: Path) -> None:
     paths = filter(None, (str(PACKAGE.parent), os.environ.get("PYTHONPATH")))
     try:
         with (
-            _environment(PYTHONPATH=os.pathsep.join(paths), **_OF_WORKERS),
+            _environment(PYTHONPATH=os.pathsep.join(paths), **_OF_RAY_HERE),
             _hangups_ignored(),
             _groups_of_their_own(),
             token_for_user_alone(),
@@ -210,8 +214,8 @@ def check_disk(folder: Path) -> None:
     """Raise UserError where the disk of Ray's files has no room for them."""
     free = shutil.disk_usage(folder).free
     if free < _FILES:
-        takes = f"Ray and the workers keep temporary files in {folder.parent}: they take {_FILES // 2**20} MiB or more"
-        rule = f"is local, but {takes}, and {free // 2**20} MiB are free"
+        needs = f"Ray and the workers keep temporary files in {folder.parent}: they need {_FILES // 2**20} MiB or more"
+        rule = f"is local, but {needs}, and {free // 2**20} MiB are free"
         way_out = f"make room there, or set TMPDIR to a folder of another disk, of {_LONGEST} characters or less"
         raise UserError.of("launcher", f"{rule}; {way_out}")
 

@@ -18,6 +18,7 @@ from sweep.launch.actor import Actor, Refusal, Spec
 from sweep.launch.lost import raise_remote, why_it_died, why_not_greeted
 from sweep.launch.messages import Batch, Done, Ended, Files, Message, Reply, Saved
 from sweep.launch.no_worker import Lack
+from sweep.launch.object_store import put
 from sweep.launch.placement import Place, Placement
 from sweep.launch.ray_cluster import Cluster, Node
 from sweep.launch.team import Brought, Event, Heard, Joined, Lost, Member, Severed
@@ -197,7 +198,7 @@ class RayTeam:
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
         if self._sent is None:
-            self._sent = ray.put(replace(self.splits, test=None))
+            self._sent = put(replace(self.splits, test=None))
         threads = self.shape.threads_on(node)
         actor: Any = ray.remote(Actor).options(
             num_cpus=self.shape.cores(node), num_gpus=int(bool(self.shape.gpu)), max_restarts=0, max_task_retries=0,

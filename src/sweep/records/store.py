@@ -60,7 +60,7 @@ from pydantic import TypeAdapter
 
 from sweep.config.folders import cache_dir
 from sweep.config.schema import Scalar
-from sweep.errors import UserError
+from sweep.errors import Fault, UserError, to_mend
 from sweep.provenance import Fingerprint, now
 from sweep.records.disk import append_line, write_whole
 from sweep.records.events import append_row, read_rows
@@ -113,7 +113,7 @@ class Store:
             rule = f"{self.root} is in use by another sweep process; wait for it, or name another run_dir"
             raise UserError.of("run_dir", rule) from None
         except OSError as error:
-            raise self._unwritable(error) from None
+            raise UserError([self._unwritable(error)]) from None
         try:
             yield
         finally:
@@ -166,24 +166,24 @@ class Store:
         """Write the fingerprint that `published` returns."""
         write_whole(self.root / ".published", state + "\n")
 
-    def check_place(self) -> None:
-        """Check that the run directory can be made and written to, without making it.
-
-        Raises UserError.
-        """
+    def place_faults(self) -> list[Fault]:
+        """Return why the run directory cannot be made or written to, as on a full disk. It is not
+        made."""
         root = self.root.absolute()
         try:
             there = next(path for path in (root, *root.parents) if path.exists())
-            with tempfile.TemporaryFile(dir=there):
-                pass
+            with tempfile.TemporaryFile(dir=there, buffering=0) as file:
+                file.write(b"0")
         except OSError as error:
-            raise self._unwritable(error) from None
+            return [self._unwritable(error)]
+        return []
 
-    def _unwritable(self, error: OSError) -> UserError:
-        fault = f"but cannot be written to: {error.strerror or error}"
+    def _unwritable(self, error: OSError) -> Fault:
+        reason = str(error.strerror or error)
+        fault = f"but cannot be written to: {reason}. {to_mend(reason).rstrip()}".rstrip(". ")
         if error.errno in _NO_LOCKS:
             fault = f"on a file system that grants no lock ({error.strerror}): name a run_dir on another disk"
-        return UserError.of("run_dir", f"is {self.root}, {fault}")
+        return Fault("run_dir", f"is {self.root}, {fault}")
 
     def lock(self) -> Lock | None:
         """Return the lock of the study."""

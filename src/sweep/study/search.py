@@ -367,6 +367,7 @@ class _Loop:
         del self.running[running.plan.number]
         self.optuna_study.tell(running.trial, outcome, self.feasibility.constraints(record))
         self.snapshots.drop(trial_key(record.number))
+        self.session.drop_kept(running.plan, kept_key(running.plan))
         return record
 
     def _record(self, running: RunningTrial, outcome: Outcome) -> TrialRecord:

@@ -75,6 +75,12 @@ class Session:
         if plan.kept_on_worker and self.launcher.inline:
             take_over(own, key, Kept(self.store.identity(), kept))
 
+    def drop_kept(self, plan: TrialPlan, kept: str) -> None:
+        """Delete the snapshot of a training that has ended, where a worker of this machine may
+        have kept it as `kept`: the training may have gone on elsewhere since then."""
+        if plan.kept_on_worker:
+            Kept(self.store.identity(), kept).drop()
+
     @property
     def base_models(self) -> BaseModelCache:
         """Return the base models of this process."""
@@ -157,7 +163,8 @@ def check_place(plan: Plan, device_name: str | None = None) -> None:
     of this machine.
     """
     store = Store(Path(plan.config.run_dir))
-    store.check_place()
+    if faults := store.place_faults():
+        raise UserError(faults)
     refuse_foreign(store.root)
     _resumed_lock(store, new_lock(plan, device_name or memory.device_name(pick_device(plan.config.trainer.device))))
     if plan.config.study.storage is not None:
