@@ -28,11 +28,11 @@ from sweep.config.schema import PrunerName, SamplerName, Scalar, StudyConfig
 from sweep.config.space import Parameter, Space
 from sweep.plan.pausing import pauses
 from sweep.search import pruners
-from sweep.search.promotion import PAUSED_AT, WARMUP, Decision, Learning, PromotingPruner
+from sweep.search.promotion import PAUSED_AT, Decision, Learning
 from sweep.search.racing import RacingPruner
 from sweep.study.optuna_study import OptunaStudy
 from sweep.study.transactions import OrderedStudy
-from sweep.study.trial_groups import is_stopped
+from sweep.study.trial_groups import OwnPruner, decision
 
 WITHIN = 0.002 + 1e-9  # of a score, a share
 _UNCOUNTED = "retried"  # with this attribute a trial does not count in the study
@@ -153,23 +153,19 @@ class _Running:
         self.trial.set_user_attr(PAUSED_AT, 0)
 
     def decision(self, place: int, *, spared: bool) -> Decision:
-        """Return what the study's pruner decides. A pruner that promotes has the attributes that a
-        study gives it."""
-        pruner, report_step = self.trial.study.pruner, self.at[place]
+        """Return what the study's pruner decides."""
+        report_step = self.at[place]
         warm = not spared or report_step > self.curve.warmup_share * self.at[-1]
-        if not isinstance(pruner, PromotingPruner):
-            return Decision.STOP if is_stopped(self.trial, report_step, warm=warm) else Decision.GO_ON
-        if not warm:
-            self.trial.set_user_attr(WARMUP, report_step)
-        return pruner.decide(self.trial.study, self.trial._get_latest_trial())
+        return decision(self.trial, report_step, warm=warm)
 
-    def report(self, place: int) -> None:
-        """Report an evaluation, with the attributes that a study adds."""
+    def report(self, place: int, *, learning: bool) -> None:
+        """Report an evaluation, with the attributes that a study adds for a pruner that promotes
+        (`learning`)."""
         step, curve = self.at[place], self.curve
-        if isinstance(self.trial.study.pruner, PromotingPruner):
+        if learning:
             loss = curve.losses[place] if curve.losses else None
-            learning = Learning(curve.progress(place, self.at[-1], step), curve.rates, self.at[-1], loss)
-            for name, value in learning.attributes(self.trial.user_attrs, step).items():
+            learnt = Learning(curve.progress(place, self.at[-1], step), curve.rates, self.at[-1], loss)
+            for name, value in learnt.attributes(self.trial.user_attrs, step).items():
                 self.trial.set_user_attr(name, value)
         self.trial.report(curve.scores[place], step)
 
@@ -196,7 +192,7 @@ def replay(
     chosen = pruner or pruners.pruner(config)
     if pruner is None and isinstance(chosen, RacingPruner) and not pauses(config, table.validation_rows):
         chosen = chosen.stopping
-    study = OrderedStudy.of(made, chosen)
+    study = OrderedStudy.of(made, OwnPruner(chosen, None))
     asking = _Asking(OptunaStudy(study, config, space, storage), table, list(table.curves), random.Random(seed))  # type: ignore[arg-type]
     return _Search(study, asking, trials, slots, spared=spared).run()
 
@@ -237,7 +233,7 @@ class _Search:
     def _fill_slots(self) -> bool:
         """Give each free slot a promoted trial or a new one. Return whether any trial runs."""
         while len(self.running) < self.slots:
-            if (number := _promoted(self.study, new=len(self.asked) < self.trials)) is not None:
+            if (number := self._promoted()) is not None:
                 self.running.append(next(one for one in self.asked if one.trial.number == number))
                 self.running[-1].go_on(self.now)
             elif len(self.asked) < self.trials:
@@ -253,7 +249,7 @@ class _Search:
         self.trained += gaps(one.at)[place]
         self.evaluations += 1
         one.spent.append(self.trained)
-        one.report(place)
+        one.report(place, learning=self.optuna_study.promotes)
         if one.at[place] == one.at[-1]:
             self.completed.append(one)
             self._end(one, max(one.curve.scores))
@@ -269,9 +265,14 @@ class _Search:
         self.ends.append(End(one.curve, score, len(self.asked), self.trained))
         self.study.tell(one.trial, score, state=TrialState.PRUNED if score is None else None)
 
+    def _promoted(self) -> int | None:
+        pruner = self.study.pruner
+        assert isinstance(pruner, OwnPruner), "a study has its pruner in one"
+        return pruner.promote(self.study, new=len(self.asked) < self.trials)
 
-def _promoted(study: OrderedStudy, *, new: bool) -> int | None:
-    return study.pruner.promote(study, new=new) if isinstance(study.pruner, PromotingPruner) else None
+    @property
+    def optuna_study(self) -> OptunaStudy:
+        return self.asking.optuna_study
 
 
 @dataclass(slots=True)

@@ -12,6 +12,7 @@ from sweep.analysis.facts import Facts, read
 from sweep.analysis.outlook import outlook
 from sweep.analysis.study import analyse
 from sweep.analysis.summary import study_summary
+from sweep.analysis.trials import progress
 from sweep.config.stop import StopConfig
 from sweep.records.cost import Cost
 from sweep.records.store import Store
@@ -164,10 +165,13 @@ def test_what_paused_trials_cost_counts(make: Callable[..., Store]) -> None:
 
 
 def test_a_grid_has_an_end(make: Callable[..., Store]) -> None:
-    facts = with_study(read(make(trials(10))), sampler="grid")
-    space = {LR: {"choices": [*range(10)]}}
-    found = outlook(replace(facts, lock=replace(facts.lock, space=space)))
+    facts = with_study(read(make(trials(10))), sampler="grid", n_trials=50)
+    facts = replace(facts, lock=replace(facts.lock, space={LR: {"choices": [*range(10)]}}))
+    found = outlook(facts)
     assert found is not None and found.exhausted and found.groups == ()
+    held = progress(facts)
+    assert (held.counted, held.planned, held.left) == (10, 10, 0)
+    assert "10 trials ended, 10 were planned" in part("headline", facts)
 
 
 def test_a_metric_without_an_error_is_compared_with_a_hundredth(make: Callable[..., Store]) -> None:

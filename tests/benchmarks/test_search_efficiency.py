@@ -10,6 +10,9 @@ from benchmarks.replay import Policy, distance, replay
 from benchmarks.samplers import Measured as Sampled
 from benchmarks.search_efficiency import Measured, measure, together
 from optuna.pruners import ThresholdPruner
+from optuna.samplers import TPESampler
+from optuna.study import Study
+from optuna.trial import FrozenTrial
 
 from sweep.config.domains import Choices, Range
 from sweep.config.space import Parameter, Space
@@ -51,6 +54,20 @@ def test_halving_stops_the_worse_of_two_once_the_better_one_is_known(slots: int)
     runs = [replay(two, halving, trials=2, slots=slots, seed=seed) for seed in range(8)]
     assert {run.trained for run in runs} == {4, 6}
     assert {run.regret for run in runs} == {0}
+
+
+def test_a_sampler_sees_the_trials_of_all_brackets(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a study: Optuna shows a sampler those of one bracket alone where it knows Hyperband."""
+    seen: list[set[int]] = []
+
+    def before(_: TPESampler, study: Study, __: FrozenTrial) -> None:
+        seen.append({trial.number for trial in study.get_trials(deepcopy=False)})
+
+    monkeypatch.setattr(TPESampler, "before_trial", before)
+    even = table(*((0.1 * index, 0.1 * index) for index in range(8)))
+    run = replay(even, Policy("tpe", "hyperband"), trials=8)
+    assert run.trials == 8
+    assert seen == [set(range(number + 1)) for number in range(16)], "each point is asked for, then replaced"
 
 
 @pytest.mark.parametrize(("slots", "earliest"), [(1, 3), (3, 7)])

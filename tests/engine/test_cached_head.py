@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,8 @@ import pytest
 import torch
 from transformers import RobertaConfig, RobertaForSequenceClassification
 
+from support.packs import one_by_one
+from support.snapshots import StopAll, assert_uninterrupted, gone_on, with_snapshots
 from support.tiny import tiny_bert, tiny_distilbert, tiny_gpt2, tiny_llama
 from support.trials import ROWS, Watcher, make_plan, retrained
 from sweep.data.tokenise import TokenisedData
@@ -42,7 +46,7 @@ def assert_alike(found: Watcher, expected: Watcher, tolerance: float = 1e-5) -> 
     assert len(found.events) == len(expected.events) > 0
     for one, other in zip(found.events, expected.events, strict=True):
         assert (type(one), one.step, one.epoch) == (type(other), other.step, other.epoch)
-        assert one.metrics == pytest.approx(other.metrics, abs=tolerance, rel=tolerance)
+        assert one.metrics == pytest.approx(other.metrics, abs=tolerance, rel=tolerance, nan_ok=True)
     assert type(found.outcomes[0]) is type(expected.outcomes[0])
     ours, theirs = found.outcomes[0].cost, expected.outcomes[0].cost
     assert (ours.steps, ours.samples, ours.eval_samples) == (theirs.steps, theirs.samples, theirs.eval_samples)
@@ -216,3 +220,30 @@ def test_the_cost_of_a_trial(plan: Callable[..., TrialPlan], data: TokenisedData
         trained = sum(weight.numel() for weight in model.parameters() if weight.requires_grad)
     assert second.flops == 6 * 2 * ROWS * trained < first.flops
     assert second.train_seconds + second.eval_seconds < second.seconds
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_a_head_that_goes_on_costs_its_vectors_once(
+    plan: Callable[..., TrialPlan], data: TokenisedData, kept: bool
+) -> None:
+    """Its process has the vectors, or computes them again."""
+    begun = plan(adapter=HEAD)
+    trial = replace(begun, config=with_snapshots(begun.config))
+    base_models = BaseModelCache("cpu")
+    first = one_by_one(trial, data=data, base_models=base_models, judge=StopAll(9))
+    going_on = gone_on(first, trial)
+    assert [one.snapshot is not None for one in going_on] == [True]
+    again = one_by_one(*going_on, data=data, base_models=base_models if kept else None)
+    assert_uninterrupted(one_by_one(trial, data=data), first, again)
+
+
+def test_a_metric_that_no_row_defines_is_so_for_both(
+    plan: Callable[..., TrialPlan], data: TokenisedData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held_out = data.splits.validation
+    of_one_label = replace(held_out, labels=(0,) * len(held_out))
+    rows = TokenisedData(replace(data.splits, validation=of_one_label), tmp_path)
+    trial = plan(adapter=HEAD, dataset={"metrics": ("auroc_macro",)})
+    found, expected = on_features(trial, rows, monkeypatch), by_trainer(trial, rows, monkeypatch)
+    assert all(math.isnan(event.metrics["eval/auroc_macro"]) for event in found.events if isinstance(event, EvalPoint))
+    assert_alike(found, expected)

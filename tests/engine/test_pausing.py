@@ -43,6 +43,31 @@ def test_a_paused_trial_ends_at_its_evaluation_and_goes_on(
     assert_uninterrupted(whole, first, again)
 
 
+@pytest.mark.parametrize("train", [one_by_one, packed], ids=["one by one", "packed"])
+@pytest.mark.parametrize("adapter", [LORA, {"method": "head"}], ids=["lora", "head"])
+def test_a_trial_that_was_stopped_before_an_evaluation_is_paused_at_it(
+    model_dir: Path, data: TokenisedData, base_models: BaseModelCache, train: Any, adapter: dict[str, Any]
+) -> None:
+    """The evaluation comes first when the trial goes on, and no step after it."""
+    trainer = {"num_train_epochs": 2, "save_best": False}
+    trial = make_plan(model_dir, number=0, adapter=adapter, trainer=trainer, study={"snapshot_every": 3600.0})
+    train(trial, data=data, base_models=base_models)  # the first head computes the features of the base
+    whole: Run = train(trial, data=data, base_models=base_models)
+    at = next(event.step for event in whole.events(0) if isinstance(event, EvalPoint))
+
+    def stop_there(_: TrialPlan, event: Step | EvalPoint) -> Verdict:
+        return Verdict.INTERRUPT if event.step == at else Verdict.CONTINUE
+
+    parts = [train(trial, data=data, base_models=base_models, judge=stop_there)]
+    assert not parts[0].outcome(0).evals
+    for judge in (pause_first, lambda *_: Verdict.CONTINUE):
+        going_on = replace(trial, snapshot=parts[-1].snapshots[0][-1])
+        parts.append(train(going_on, data=data, base_models=base_models, judge=judge))
+    paused = parts[1].outcome(0)
+    assert isinstance(paused, Failed) and (len(paused.evals), paused.cost.steps) == (1, at)
+    assert_uninterrupted(whole, *parts)
+
+
 def test_the_slot_of_a_paused_trial_is_free_for_the_next_one(
     model_dir: Path, data: TokenisedData, base_models: BaseModelCache
 ) -> None:

@@ -7,6 +7,8 @@ from typing import Any
 
 import optuna
 import pytest
+from optuna.pruners import BasePruner, HyperbandPruner
+from optuna.storages import InMemoryStorage
 from optuna.trial import Trial, TrialState
 
 from sweep.config.domains import Choices
@@ -61,6 +63,43 @@ def test_the_most_trials_of_which_none_is_stopped(name: Any, given: dict[str, An
     assert never_stopped(config) == most
     assert not stopped(config, most, at_once=False) and not stopped(config, most, at_once=True)
     assert stopped(config, most + 1, at_once=False)
+
+
+def judged(study: optuna.Study, asked: BasePruner) -> object:
+    """Return what a pruner goes by after it has judged a trial."""
+    trial = study.ask()
+    trial.report(0.5, 1)
+    asked.prune(study, trial._get_latest_trial())
+    study.tell(trial, state=TrialState.FAIL)
+    return asked._n_brackets if isinstance(asked, HyperbandPruner) else vars(asked)["_min_resource"]
+
+
+def completed(study: optuna.Study, steps: int) -> None:
+    trial = study.ask()
+    for step in range(1, steps + 1):
+        trial.report(0.5, step)
+    study.tell(trial, 0.5)
+
+
+@pytest.mark.parametrize("kept", [True, False])
+@pytest.mark.parametrize(
+    ("name", "options", "found"), [("hyperband", {}, 2), ("successive_halving", {"min_resource": "auto"}, 1)]
+)
+def test_a_pruner_judges_alike_in_a_later_process(
+    monkeypatch: pytest.MonkeyPatch, name: Any, options: dict[str, Any], found: int, kept: bool
+) -> None:
+    """A later trial is longer than all before it. The first write may fail with its
+    transaction."""
+    config, study = StudyConfig(pruner=name, pruner_options=options), optuna.create_study(direction="maximize")
+    first = pruner(config)
+    assert judged(study, first) is None, "no trial has completed"
+    completed(study, 3)
+    with monkeypatch.context() as patched:
+        if not kept:
+            patched.setattr(InMemoryStorage, "set_study_system_attr", lambda *_: None)
+        assert judged(study, first) == found
+    completed(study, 300)
+    assert [judged(study, one) for one in (first, pruner(config), pruner(config))] == [found] * 3
 
 
 def test_without_a_pruner_none_is_stopped() -> None:

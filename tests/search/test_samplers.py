@@ -77,10 +77,11 @@ def test_a_grid_point_is_whole_before_its_values_are_asked_for() -> None:
     assert grid_point(StudyConfig(sampler="random"), GRID, kept) is None
 
 
-def test_a_sequence_keeps_its_place_where_a_trial_was_lost() -> None:
-    """Optuna would count the lost trial as a place of its own."""
+@pytest.mark.parametrize("again", [0, 2])
+def test_a_sequence_keeps_its_place_where_a_trial_was_lost(again: int) -> None:
+    """Optuna would count the lost trial as a place of its own, and forget the axes of the first."""
     config = StudyConfig(sampler="qmc", seed=1)
-    assert points(config, 5, again=2) == points(config, 5)
+    assert points(config, 5, again=again) == points(config, 5)
 
 
 def test_trials_that_run_at_once_do_not_share_a_draw() -> None:

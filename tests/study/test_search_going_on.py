@@ -15,7 +15,7 @@ import optuna
 import pytest
 
 from support.studies import PLAIN, Undisturbed, Whole, points, searched
-from support.toys import ToyEngine, session
+from support.toys import ToyEngine, session, toy_snapshot
 from sweep.config.schema import Scalar
 from sweep.errors import Interrupted
 from sweep.launch.kept_snapshots import Kept, kept_key
@@ -330,10 +330,10 @@ def test_trials_that_are_lost_together_share_the_blame(tmp_path: Path) -> None:
     assert searched(tmp_path, "study.n_trials=2", *PLAIN, engine=engine)[1].state == "lost"
 
 
-def die(folder: Path, trials: int, *, begun: bool = True) -> list[dict[str, Scalar]]:
+def die(folder: Path, trials: int, *options: str, begun: bool = True) -> list[dict[str, Scalar]]:
     """Leave what a process leaves that is killed while it trains this many trials. Return their
     points."""
-    with session(folder, *PLAIN) as opened:
+    with session(folder, *PLAIN, *options) as opened:
         optuna_study = OptunaStudy.open(opened.plan.config.study, opened.plan.space, opened.store)
         loop = _Loop(opened, optuna_study)
         loop.recover()
@@ -356,6 +356,19 @@ def test_a_point_that_takes_the_process_down_three_times_is_given_up(tmp_path: P
     outcome = records[0].outcome
     assert isinstance(outcome, Failed) and outcome.given_up
     assert records[0].params != records[1].params
+
+
+@pytest.mark.parametrize(("folds", "steps"), [((), 35), (("dataset.folds=3", "dataset.validation_split=null"), 105)])
+def test_a_trial_that_is_given_up_has_the_cost_of_its_snapshot(
+    tmp_path: Path, folds: tuple[str, ...], steps: int
+) -> None:
+    for _ in range(3):
+        die(tmp_path, 1, *folds)
+        Snapshots(tmp_path / "run").write(trial_key(0), toy_snapshot(1, 35, [], seconds=7.5))
+    with session(tmp_path, *PLAIN, *folds, "study.n_trials=2") as opened:
+        lost = search(opened)[0]
+        assert (lost.state, lost.outcome.cost.seconds, lost.outcome.cost.steps) == ("lost", 7.5, steps)
+        assert Snapshots(opened.store.root).keys() == []
 
 
 def test_a_point_is_not_given_up_for_what_others_may_have_done(tmp_path: Path) -> None:

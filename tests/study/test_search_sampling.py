@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,17 @@ def test_each_sampler_asks_for_the_same_points_when_resumed(tmp_path: Path, name
     searched(tmp_path / "b", "study.n_trials=3", *options)
     assert points(searched(tmp_path / "b", "study.n_trials=7", *options)) == points(whole)
     assert len(set(points(whole))) > 3
+
+
+@pytest.mark.parametrize("slots", [1, 3])
+def test_a_sequence_is_the_same_whatever_becomes_of_its_first_point(tmp_path: Path, slots: int) -> None:
+    """The first point has a rank, and others have none."""
+    options = ("study.sampler=qmc", "study.space=adapters", "study.n_trials=6", *PLAIN)
+    whole = searched(tmp_path / "whole", *options)
+    assert len({tuple(record.params) for record in whole}) > 1
+    diverging = ToyEngine(luck=lambda trial: 0.0 if trial.number else math.nan, slots=slots)
+    records = searched(tmp_path / "failed", *options, engine=diverging)
+    assert records[0].state == "diverged" and points(records) == points(whole)
 
 
 def test_a_grid_is_walked_once_and_then_ends(tmp_path: Path) -> None:

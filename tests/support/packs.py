@@ -205,7 +205,8 @@ def assert_alike(
         ours, theirs = found.events(number), expected.events(number)
         assert [_place(event) for event in ours] == [_place(event) for event in theirs], f"trial {number}"
         for event, other in zip(ours, theirs, strict=True):
-            assert event.metrics == pytest.approx(other.metrics, rel=tolerance, abs=tolerance), _where(number, event)
+            same = pytest.approx(other.metrics, rel=tolerance, abs=tolerance, nan_ok=True)
+            assert event.metrics == same, _where(number, event)
         _assert_same_end(found.outcome(number), expected.outcome(number), tolerance, number)
         if weights:
             for kept, others in ((found.best, expected.best), (found.newest, expected.newest)):

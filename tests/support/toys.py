@@ -16,7 +16,7 @@ from typing import Any
 from sweep.engine.protocol import no_snapshot
 from sweep.plan.plan import Plan, make_plan
 from sweep.records.cost import Cost
-from sweep.records.snapshot import FORMAT, STATE, STEP, VERSION, Snapshot
+from sweep.records.snapshot import FORMAT, SECONDS, STATE, STEP, VERSION, Snapshot
 from sweep.records.store import Store
 from sweep.records.trial import Completed, EvalPoint, Failed, FailureReason, Outcome, Pruned, Step, TrialPlan, Verdict
 from sweep.study.ended_trials import EndedTrials
@@ -110,12 +110,14 @@ class ToyEngine:
         return 1 / (1 + abs(math.log10(rate) + 3)) - 0.01 * abs(epoch - 2) + self.luck(trial)
 
 
-def toy_snapshot(epoch: int, step: int, evals: Sequence[EvalPoint]) -> Snapshot:
-    """Return a snapshot of a toy trial: the steps of `epoch` are taken, the evaluations made."""
+def toy_snapshot(epoch: int, step: int, evals: Sequence[EvalPoint], *, seconds: float = 0.0) -> Snapshot:
+    """Return a snapshot of a toy trial, which took so many seconds: the steps of `epoch` are taken,
+    the evaluations made."""
     state = json.dumps(
         {"epoch": epoch, "evals": [(one.index, one.step, one.epoch, dict(one.metrics)) for one in evals]}
     )
-    header = json.dumps({"__metadata__": {VERSION: str(FORMAT), STEP: str(step), STATE: state}}).encode()
+    known = {VERSION: str(FORMAT), STEP: str(step), SECONDS: str(seconds), STATE: state}
+    header = json.dumps({"__metadata__": known}).encode()
     return Snapshot(len(header).to_bytes(8, "little") + header)
 
 

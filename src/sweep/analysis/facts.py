@@ -6,9 +6,11 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import Any
 
 from sweep.analysis.guessing import ResampledTest, coded, recorded, resample_test
 from sweep.analysis.predictions import Prediction, read_predictions
+from sweep.config.domains import Choices, Range
 from sweep.config.metrics import proportion
 from sweep.config.schema import Config, Scalar, StudyConfig, Task, TrainerConfig
 from sweep.records.cost import Cost, total
@@ -138,6 +140,16 @@ class Facts:
         """Return whether the study is one training, without a search."""
         return len(self.trials) == 1 and self.study.n_trials == 1
 
+    @property
+    def wanted(self) -> int:
+        """Return `study.n_trials`, or the number of points of a smaller grid."""
+        return int(min(self.study.n_trials, self.grid_size))
+
+    @property
+    def grid_size(self) -> float:
+        """Return the number of points of the grid; infinite where the study walks none."""
+        return _grid_size(self.lock.space) if self.study.sampler == "grid" else math.inf
+
     def plain_loss(self, params: Mapping[str, Scalar]) -> bool:
         """Return whether a trial at `params` trained with a loss that weighs all rows and labels
         alike and does not smooth them, so that it compares with `eval/loss`."""
@@ -211,6 +223,16 @@ def read(store: Store, *, running: bool | None = None) -> Facts:
         warm_start=read_warm_start(store.root),
         out_of_fold=read_predictions(store.final_dir / "out_of_fold.csv", task),
     )
+
+
+def _grid_size(space: Mapping[str, Any]) -> float:
+    """Return the number of points of a grid over a lock's search space."""
+    domains = (
+        Choices(tuple(entry["choices"])) if "choices" in entry
+        else Range(entry["low"], entry["high"], bool(entry.get("log")), entry.get("step"))
+        for entry in space.values()
+    )  # fmt: skip
+    return math.prod(domain.count() or 1 for domain in domains)
 
 
 def _evals(trial: TrialRecord, events: list[Step | EvalPoint]) -> tuple[EvalPoint, ...]:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Literal
 
 from sweep.analysis.facts import Facts
-from sweep.config.domains import Choices, Range
 from sweep.config.schema import Scalar
 from sweep.records.cost import Cost, total
 from sweep.records.counted import counting
@@ -85,14 +83,12 @@ def outlook(facts: Facts) -> Outlook | None:
     objectives are searched for."""
     if facts.alone or facts.study.second is not None:
         return None
-    study, ended = facts.study, len(counting(facts.trials))
-    size = _grid_size(facts.lock.space) if study.sampler == "grid" else math.inf
-    wanted = int(min(study.n_trials, size))
-    planned = ended < wanted
+    study, ended, wanted = facts.study, len(counting(facts.trials)), facts.wanted
+    planned, exhausted = ended < wanted, ended >= facts.grid_size
     states = _states(facts, wanted if planned else 2 * ended)
     return Outlook(
-        groups=() if ended >= size else tuple(_more(study.compare_by, state, planned=planned) for state in states),
-        exhausted=ended >= size,
+        groups=() if exhausted else tuple(_more(study.compare_by, state, planned=planned) for state in states),
+        exhausted=exhausted,
         stopped=_stopped(facts, states, wanted - ended) if planned else None,
     )
 
@@ -147,13 +143,3 @@ def _steps_left(facts: Facts, begun: Sequence[TrialRecord], spent: Cost) -> floa
         return waiting
     allowed = racing_budget(facts.study) * sum(trial.planned_steps(folds) for trial in begun) - spent.steps
     return max(min(waiting, allowed), 0.0)
-
-
-def _grid_size(space: Mapping[str, Any]) -> float:
-    """Return the number of points of a grid over a lock's search space."""
-    domains = (
-        Choices(tuple(entry["choices"])) if "choices" in entry
-        else Range(entry["low"], entry["high"], bool(entry.get("log")), entry.get("step"))
-        for entry in space.values()
-    )  # fmt: skip
-    return math.prod(domain.count() or 1 for domain in domains)

@@ -113,9 +113,7 @@ def _state(facts: Facts) -> State:
     half done."""
     if facts.running:
         return "running"
-    without_winner = len(counting(facts.trials)) >= facts.study.n_trials and not any(
-        trial.best for trial in facts.trials
-    )
+    without_winner = len(counting(facts.trials)) >= facts.wanted and not any(trial.best for trial in facts.trials)
     lacks = not without_winner and ("retraining" in _missing(facts) or "refit" in _missing(facts))
     return "interrupted" if lacks or facts.unfinished or facts.put_away else "finished"
 

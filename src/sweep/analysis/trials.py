@@ -185,14 +185,14 @@ def progress(facts: Facts, *, stopped: bool = False) -> Progress:
     for trial in sorted(kinds[Failed], key=lambda trial: trial.state):
         reasons[trial.state] = reasons.get(trial.state, 0) + 1
     return Progress(
-        planned=facts.study.n_trials,
+        planned=facts.wanted,
         counted=len(counted),
         completed=len(kinds[Completed]),
         pruned=len(kinds[Pruned]),
         failed=len(kinds[Failed]),
         reasons=reasons,
         stopped=len(facts.trials) - len(counted),
-        left=0 if stopped else max(0, facts.study.n_trials - len(counted)),
+        left=0 if stopped else max(0, facts.wanted - len(counted)),
         unfinished=facts.unfinished,
         put_away=facts.put_away,
         paused=facts.paused,

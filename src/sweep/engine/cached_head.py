@@ -133,6 +133,7 @@ class CachedHeadLoop:
         if resumed is not None:
             self._load(resumed)
             self._evaluate_if_due()
+            state.offer_snapshot(self._parts)  # the study may put the trial away for that evaluation
         while not state.finished:
             step = next(batches)
             self._pass(step.batches)

@@ -230,11 +230,12 @@ class ReportingTrainer(transformers.Trainer):
             self.replay.batches = resumed["replayed"]
         if self.trial_state.evaluation_due:
             self._evaluate(None, None)
-        if self.trial_state.finished:
+        if self.trial_state.finished or self.trial_state.put_away:
             self._save_checkpoint()
 
     def _run_epoch(self, *args: Any, **options: Any) -> None:
-        """Train an epoch, unless the trial was put away after its last step."""
+        """Train an epoch, unless the trial has ended where it was taken up: after its last step, or
+        as the study put it away for the evaluation that it was stopped in."""
         if self.trial_state.finished:
             self.control.should_training_stop = True
             return

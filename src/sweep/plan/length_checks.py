@@ -22,7 +22,7 @@ def length_faults(config: Config, space: Space, lengths: TrialLengths) -> Iterat
     if too_many := list(_uncountable(lengths)):
         yield from too_many
         return
-    if WARMUP not in space:
+    if WARMUP not in space or space[WARMUP].when:  # where its condition is not met, trials have the fixed one
         yield from _long_warmup(config.optimizer.warmup_steps, lengths, searched=len(space) > 0)
     yield from _long_decay(lengths)
     yield from _pruned_at_the_end(config.study, lengths)

@@ -8,7 +8,7 @@ from typing import Any
 
 import optuna
 from optuna.pruners import BasePruner
-from optuna.trial import FrozenTrial
+from optuna.trial import FrozenTrial, TrialState
 
 from sweep.config.custom_code import is_own, load
 from sweep.config.schema import StudyConfig
@@ -37,15 +37,68 @@ _DEFAULTS: Mapping[str, Mapping[str, Any]] = {
     "patient": {"patience": 1},
     "successive_halving": {"min_resource": 1},
 }
+_LONGEST = "longest_completed"  # a system attribute of the study
 # In studies of fewer trials racing completes half of them: early scores say too little of so few
 # (`benchmarks/five_knobs.py`).
 _FEW = 10
 OF_TWO_OBJECTIVES = ("racing", "none")  # the pruners for studies of two objectives
 
 
+class _Longest:
+    """The length in report steps of the longest trial that had completed when `of` was first asked
+    after that; None before.
+
+    Optuna's pruners keep what follows from it in memory alone. The storage keeps it here: in a
+    later process there are longer trials, and it would judge otherwise than one that had gone on.
+    """
+
+    def __init__(self) -> None:
+        self._steps: int | None = None
+        self._kept = False  # by the storage: a transaction in which it was written may have failed
+
+    def of(self, study: optuna.Study) -> int | None:
+        if self._kept:
+            return self._steps
+        known = study._storage.get_study_system_attrs(study._study_id).get(_LONGEST)
+        self._kept = known is not None
+        if self._steps is None:
+            self._steps = known or _longest_completed(study)
+        if known is None and self._steps is not None:
+            study._storage.set_study_system_attr(study._study_id, _LONGEST, self._steps)
+        return self._steps
+
+
+def _longest_completed(study: optuna.Study) -> int | None:
+    completed = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    return max((trial.last_step for trial in completed if trial.last_step is not None), default=None)
+
+
+class _SuccessiveHalving(optuna.pruners.SuccessiveHalvingPruner):
+    """Optuna's successive halving, whose first rung is the same in all processes."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._longest = _Longest() if self._min_resource is None else None
+
+    def prune(self, study: optuna.Study, trial: FrozenTrial) -> bool:
+        if self._longest is not None and (steps := self._longest.of(study)) is not None:
+            self._min_resource = max(steps // 100, 1)  # as Optuna has it
+        return super().prune(study, trial)
+
+
 class _Hyperband(optuna.pruners.HyperbandPruner):
-    """Optuna's Hyperband on the trials that the given study shows. Optuna's own reads those of the
-    storage, retried and infeasible ones among them."""
+    """Optuna's Hyperband on the trials that the given study shows, with the same brackets in all
+    processes. Optuna's own reads the trials of the storage, retried and infeasible ones among
+    them."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._longest = _Longest() if self._max_resource == "auto" else None
+
+    def prune(self, study: optuna.Study, trial: FrozenTrial) -> bool:
+        if self._longest is not None and (steps := self._longest.of(study)) is not None:
+            self._max_resource = steps + 1  # as Optuna has it
+        return super().prune(study, trial)
 
     def _create_bracket_study(self, study: optuna.Study, bracket_id: int) -> optuna.Study:
         return _Bracket(study, lambda trial: self._get_bracket_id(study, trial) == bracket_id)
@@ -60,6 +113,9 @@ class _Bracket(StudyView):
 
     def shown(self, *, use_cache: bool) -> list[FrozenTrial]:
         return [trial for trial in self.known(use_cache=use_cache) if self._inside(trial)]
+
+
+_OURS: Mapping[str, type[BasePruner]] = {"successive_halving": _SuccessiveHalving, "hyperband": _Hyperband}
 
 
 def pruner_class(name: str) -> Callable[..., BasePruner]:
@@ -85,9 +141,7 @@ def pruner(study: StudyConfig, trials: int | None = None) -> BasePruner:
     with experimental_allowed():
         if is_own(study.pruner):
             return GuardedPruner.made(study.pruner, options, study.seed)
-        if study.pruner == "hyperband":
-            return _Hyperband(**options)
-        made = pruner_class(study.pruner)(**options)
+        made = _OURS.get(study.pruner, pruner_class(study.pruner))(**options)
         return RankedPruner(made) if study.second else made
 
 

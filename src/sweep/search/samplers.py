@@ -43,6 +43,8 @@ _LESSONS: Mapping[str, Lesson | None] = {
     "tpe": "constraints", "gp": "constraints", "cmaes": "scores", "qmc": None, "random": None, "grid": None,
 }  # fmt: skip
 
+_ASKED_FOR = tuple(state for state in TrialState if state is not TrialState.WAITING)
+
 # These follow one fixed sequence; the others draw afresh at each ask.
 _SEQUENCES: tuple[SamplerName, ...] = ("qmc", "grid")
 
@@ -81,9 +83,9 @@ class _Grid(optuna.samplers.GridSampler):
 class _Sequence(optuna.samplers.QMCSampler):
     """Optuna's quasi-random sequence at a given place, along the earliest trial's axes.
 
-    Optuna counts a place for each trial that is asked for, even for one that is tried again, and
-    until a trial has ended it takes the axes of all running trials. Either way the next points
-    would depend on which trials were stopped, or ran at once.
+    Optuna counts a place for each trial that is asked for, even for one that is tried again. It
+    takes the axes of all running trials until a trial has ended, and never those of a trial that
+    failed. Either way the next points would depend on which trials were stopped, or ran at once.
     """
 
     def __init__(self, place: int, **options: Any) -> None:
@@ -91,10 +93,11 @@ class _Sequence(optuna.samplers.QMCSampler):
         self._place = place
 
     def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
-        states = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING)
-        others = study._get_trials(deepcopy=False, states=states)
+        others = study._get_trials(deepcopy=False, states=_ASKED_FOR)
         asked = [other for other in others if other.number != trial.number and other.distributions]
-        return dict(min(asked, key=_place_of).distributions) if asked else {}
+        # Of a point that was tried again the last trial counts: the first may lack values.
+        first = min(asked, key=lambda other: (_place_of(other), -other.number), default=None)
+        return {} if first is None else dict(first.distributions)
 
     def _find_sample_id(self, study: optuna.Study, search_space: dict[str, BaseDistribution]) -> int:  # noqa: ARG002
         return self._place

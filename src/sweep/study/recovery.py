@@ -142,7 +142,9 @@ class Recovery:
         store, number = self.session.store, trial.number
         events = store.events(number)
         evals = tuple(event for event in events if isinstance(event, EvalPoint))
-        lost = Failed(FailureReason.LOST, message, evals, Cost(), given_up=given_up)
+        saved = self.snapshots.read(trial_key(number))
+        cost = Cost() if saved is None else cost_until(saved, self.session.plan.config.dataset.folds)
+        lost = Failed(FailureReason.LOST, message, evals, cost, given_up=given_up)
         record = replace(
             unplanned(self.optuna_study, number, frozen.params, lost, utc(frozen.datetime_start)),
             total_steps=max((event.total_steps for event in events if isinstance(event, Step)), default=0),
@@ -201,6 +203,13 @@ def cost_at_pause(plan: TrialPlan, snapshot: Snapshot | None, evals: Sequence[Ev
     return replace(known or unfinished_cost(snapshot, DeviceTime(), 0.0), steps=steps)
 
 
+def cost_until(snapshot: Snapshot | None, folds: int | None) -> Cost:
+    """Return the cost of a trial of so many `folds` up to its snapshot: what is known of one that
+    does not go on."""
+    steps = steps_of_folds(snapshot.step if snapshot else 0, folds)
+    return replace(unfinished_cost(snapshot, DeviceTime(), 0.0), steps=steps)
+
+
 def unplanned(
     optuna_study: OptunaStudy, number: int, params: Mapping[str, Scalar], outcome: Outcome, started: str
 ) -> TrialRecord:
@@ -216,9 +225,8 @@ def untrainable(
     store, number, promotions = session.store, stopped.number, stopped.trial.user_attrs.get(PROMOTIONS, 0)
     if events := store.events(number):
         evals = tuple(event for event in events if isinstance(event, EvalPoint))
-        saved = snapshots.read(trial_key(number))
-        steps = steps_of_folds(saved.step if saved else 0, session.plan.config.dataset.folds)
-        failed = replace(failed, evals=evals, cost=replace(unfinished_cost(saved, DeviceTime(), 0.0), steps=steps))
+        cost = cost_until(snapshots.read(trial_key(number)), session.plan.config.dataset.folds)
+        failed = replace(failed, evals=evals, cost=cost)
     return replace(
         unplanned(optuna_study, number, stopped.params, failed, stopped.started),
         tracker_run=store.run_address(number), pauses=promotions, promotions=promotions,
