@@ -136,7 +136,7 @@ def test_every_trial_is_trained_once_and_its_record_names_its_worker(plan: Trial
 
 def test_a_warning_of_a_worker_names_its_host(plan: TrialPlan, team: ThreadTeam) -> None:
     for host in ("one", "two", "two"):
-        team.workers[team.add(Slow(), host)].port.tell(Warned("gain is NaN"))
+        team.workers[team.add(Slow(), host)].mailbox.tell(Warned("gain is NaN"))
     said = study(plan, 6).run(team)
     assert sorted(said) == ["gain is NaN, on the worker on one", "gain is NaN, on the worker on two"]
 
