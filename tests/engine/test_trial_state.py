@@ -218,7 +218,9 @@ def state_of(
     settings = TrainSettings.of(Config.model_validate(sections))
     steps = TrialSteps.of(40, settings.trainer, stop_after=stop_after, evaluated_as=evaluated_as)
     callbacks = StudyCallbacks(heard.report, heard.report)
-    return TrialState(settings, Clock(), callbacks, steps, keeper=heard, snapshots=SnapshotTimer(settings.snapshot_every))
+    return TrialState(
+        settings, Clock(), callbacks, steps, keeper=heard, snapshots=SnapshotTimer(settings.snapshot_every)
+    )
 
 
 def step(state: TrialState, loss: float = 0.5) -> None:
