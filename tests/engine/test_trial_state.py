@@ -217,8 +217,10 @@ def state_of(
     sections = {"trainer": trainer, "dataset": dataset or {}, "study": study or {}}
     settings = TrainSettings.of(Config.model_validate(sections))
     steps = TrialSteps.of(40, settings.trainer, stop_after=stop_after, evaluated_as=evaluated_as)
-    study = StudyCallbacks(heard.report, heard.report)
-    return TrialState(settings, Clock(), study, steps, keeper=heard, snapshots=SnapshotTimer(settings.snapshot_every))
+    callbacks = StudyCallbacks(heard.report, heard.report)
+    return TrialState(
+        settings, Clock(), callbacks, steps, keeper=heard, snapshots=SnapshotTimer(settings.snapshot_every)
+    )
 
 
 def step(state: TrialState, loss: float = 0.5) -> None:

@@ -130,7 +130,7 @@ def test_a_trial_that_goes_on_keeps_its_place(tmp_path: Path) -> None:
         optuna_study = OptunaStudy.open(opened.plan.config.study, opened.plan.space, opened.store)
         loop = _Loop(opened, optuna_study)
         loop.recover()
-        again = [*(stopped.trial for stopped in loop.shelved.waiting), optuna_study.ask()[0]]
+        again = [*(stopped.trial for stopped in loop.unfinished.waiting), optuna_study.ask()[0]]
         optuna_study.close()
     assert [trial.number for trial in again] == [0, 1, 2]
     assert [trial.params for trial in again[:2]] == [first.params, second.params]

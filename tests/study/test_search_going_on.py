@@ -334,7 +334,7 @@ def die(folder: Path, trials: int, *, begun: bool = True) -> list[dict[str, Scal
         optuna_study = OptunaStudy.open(opened.plan.config.study, opened.plan.space, opened.store)
         loop = _Loop(opened, optuna_study)
         loop.recover()
-        asked = [(stopped.number, dict(stopped.params)) for stopped in loop.shelved.waiting]
+        asked = [(stopped.number, dict(stopped.params)) for stopped in loop.unfinished.waiting]
         while len(asked) < trials:
             trial, params = optuna_study.ask()
             asked.append((trial.number, params))
