@@ -234,8 +234,8 @@ class ReportingTrainer(transformers.Trainer):
             self._save_checkpoint()
 
     def _run_epoch(self, *args: Any, **options: Any) -> None:
-        """Train an epoch, unless the trial has ended where it was taken up: after its last step, or
-        as the study put it away for the evaluation that it was stopped in."""
+        """Train an epoch, unless the trial has ended where it was taken up: after its last step,
+        or as the study put it away for the evaluation that it was stopped in."""
         if self.trial_state.finished:
             self.control.should_training_stop = True
             return
