@@ -6,6 +6,7 @@ import hashlib
 import inspect
 import os
 import sys
+import sysconfig
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -17,6 +18,7 @@ from typing import Any
 from sweep.errors import UserError, closest, first_line
 
 _SWEEP = Path(__file__).parents[1]
+_PYTHON = Path(sysconfig.get_path("stdlib")).resolve()
 _INSTALLED = {"site-packages", "dist-packages"}  # the names of folders of installed packages
 
 
@@ -136,12 +138,13 @@ def as_user_error(key: str, path: str, doing: str) -> Iterator[None]:
 def described(error: BaseException) -> str:
     """Return the kind of an error, its message, and the last line of the user's code.
 
-    A line of the user's code is one that is neither sweep's nor a library's.
+    A line of the user's code is one that is neither sweep's nor a library's. A syntax error names
+    its own.
     """
     last = None
     for frame in traceback.extract_tb(error.__traceback__):
         file = Path(frame.filename)
-        if file.is_file() and not is_installed(file) and _SWEEP not in file.parents:
+        if file.is_file() and not is_installed(file) and {_SWEEP, _PYTHON}.isdisjoint(file.parents):
             last = frame
     where = f" ({Path(last.filename).name}, line {last.lineno})" if last else ""
     kind, text = type(error).__name__, first_line(error)
