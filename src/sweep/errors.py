@@ -168,8 +168,6 @@ def _failure(error: Exception) -> str | None:
     path that no file can have, or a working directory that is gone; None for any other error."""
     if out_of_memory(error):
         return f"out of memory: {first_line(error)}. {ADVICE}."
-    if no_temporary_folder(error):
-        return f"{NO_TEMPORARY_FOLDER}. {KEPT}"
     if isinstance(error, OSError) and error.errno in _NO_PATH and error.filename:
         return f"{shortened(str(error.filename), _SHOWN)}: {error.strerror}; {_NO_PATH[error.errno]}"
     if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
@@ -182,17 +180,6 @@ def _failure(error: Exception) -> str | None:
     unknown = "standard output, or a file of a library, could not be written"
     what = unknown if unnamed and _NO_TEMPORARY not in failure else "a file could not be read or written"
     return f"{what}: {failure}. {to_mend(failure)}{KEPT}"
-
-
-def no_temporary_folder(error: BaseException) -> bool:
-    """Return whether an error of `tempfile` says that it found no folder to write to."""
-    return isinstance(error, FileNotFoundError) and "usable temporary directory" in str(error)
-
-
-NO_TEMPORARY_FOLDER = (
-    "no folder for temporary files can be written to: neither that of TMPDIR, nor /tmp, /var/tmp, /usr/tmp or the working "
-    "directory. Make room there, or set TMPDIR to a folder that can be written to"
-)
 
 
 def _has_place() -> bool:

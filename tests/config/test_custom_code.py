@@ -194,3 +194,13 @@ def test_the_line_that_is_reported_is_of_the_users_code_where_sweep_itself_raise
         load("racing_of_mine.make")()
     message = "ValueError: min_resource is 0, but must be at least 1 (racing_of_mine.py, line 4)"
     assert described(caught.value) == message
+
+
+def test_a_syntax_error_names_its_line_and_none_of_python_s_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "wrong_syntax.py").write_text("x = 1\ndef f(:\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(OwnCodeError) as caught:
+        load("wrong_syntax.f")
+    assert str(caught.value).endswith("SyntaxError: invalid syntax (wrong_syntax.py, line 2)")

@@ -88,9 +88,9 @@ def test_a_command_that_finds_none_ends_in_2(capsys: pytest.CaptureFixture[str])
     with pytest.raises(SystemExit) as done, reported():
         tempfile.mkdtemp()
     assert done.value.code == 2
-    assert capsys.readouterr().err.startswith(
-        "sweep: no folder for temporary files can be written to: neither that of TMPDIR"
-    )
+    told = capsys.readouterr().err
+    assert told.startswith("sweep: a file could not be read or written: No usable temporary directory found in")
+    assert "set TMPDIR to a folder that can be written to" in told
 
 
 @pytest.mark.parametrize("dry", ["true", "false"])

@@ -77,3 +77,11 @@ def test_a_validation_file_that_no_key_names_is_reported(name, toy):
         {"train_split": f"train+{name}", "test_split": None},
     ):
         assert said not in notes(**named)
+
+
+def test_a_link_to_nothing_is_told(tmp_path, toy, only_fault):
+    (tmp_path / "moved").symlink_to(tmp_path / "away")
+    fault = only_fault(tmp_path / "moved")
+    assert fault.path == "dataset.path" and "which is a link to a file that is not there" in fault.message
+    (toy / "dev.csv").symlink_to(tmp_path / "away.csv")
+    assert "not read: dev.csv (a link to a file that is not there)" in only_fault(toy, validation_split="dev").message

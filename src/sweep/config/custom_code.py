@@ -20,7 +20,7 @@ from sweep.config.own_modules import digest, imported, is_installed
 from sweep.errors import UserError, closest, first_line
 
 _SWEEP = Path(__file__).parents[1]
-_PYTHON = Path(sysconfig.get_path("stdlib"))
+_PYTHON = Path(sysconfig.get_path("stdlib")).resolve()
 
 
 class OwnCodeError(Exception):
@@ -158,7 +158,8 @@ def as_user_error(key: str, path: str, doing: str) -> Iterator[None]:
 def described(error: BaseException) -> str:
     """Return the kind of an error, its message, and the last line of the user's code.
 
-    A line of the user's code is one that is neither sweep's nor Python's nor a library's.
+    A line of the user's code is one that is neither sweep's nor Python's nor a library's. A syntax
+    error names its own.
     """
     last = None
     for frame in traceback.extract_tb(error.__traceback__):

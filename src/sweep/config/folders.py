@@ -9,7 +9,7 @@ import os
 import tempfile
 from pathlib import Path
 
-from sweep.errors import NO_TEMPORARY_FOLDER, Fault, no_temporary_folder
+from sweep.errors import Fault, disk_failure, to_mend
 
 CACHE = "SWEEP_CACHE"
 _PACKAGE = Path(__file__).resolve().parents[1]
@@ -82,9 +82,10 @@ def temporary_faults(_: object = None) -> list[Fault]:
     try:
         tempfile.gettempdir()
     except FileNotFoundError as error:
-        if not no_temporary_folder(error):
+        if (failure := disk_failure(error)) is None:
             raise
-        return [Fault("", NO_TEMPORARY_FOLDER)]
+        rule = f"no folder for temporary files can be written to: {failure}. {to_mend(failure)}"
+        return [Fault("", rule.rstrip(". "))]
     return []
 
 

@@ -65,6 +65,8 @@ def reason_unread(path: Path) -> str:
     not known."""
     if path.is_dir():
         return "a folder: name it in dataset.path"
+    if path.is_symlink() and not path.exists():
+        return "a link to a file that is not there"
     if path.name.lower().endswith(tuple(f".tar{codec}" for codec in COMPRESSED)):
         return _REASONS[".tar"]
     if path.suffix.lower() in COMPRESSED and path.with_suffix("").suffix.lower() == PARQUET:

@@ -31,6 +31,8 @@ def open_source(config: DatasetConfig, wanted: Set[str]) -> Source:
             return _local(path, config, wanted)
         except OSError as error:
             raise _unreadable(path, error) from None
+    if config.path and path.is_symlink():
+        raise UserError.of("dataset.path", f"is {config.path}, which is a link to a file that is not there")
     if HUB_ID.fullmatch(config.path) and kind_of(path) is None:
         from sweep.data.hub import open_hub
 
