@@ -130,9 +130,9 @@ def naming(path: Path) -> Iterator[None]:
 @contextmanager
 def reported() -> Iterator[None]:
     """End the program with a message on standard error: with exit code 2 for a `UserError`, a full
-    disk, exhausted memory, too many open files or a path that no file can have, and 130 after a stop by the user. Where
-    the reader of standard output has gone (`sweep report … | head`), end it silently with 141. Any
-    other error is passed on.
+    disk, exhausted memory, too many open files or a path that no file can have, and 130 after a
+    stop by the user. Where the reader of standard output has gone (`sweep report … | head`), end
+    it silently with 141. Any other error is passed on.
 
     What standard error does not take is dropped (`outputs.dropping_unwritable`)."""
     with outputs.dropping_unwritable("stderr"):

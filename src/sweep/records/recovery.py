@@ -60,8 +60,8 @@ def recover(store: Store) -> list[str]:
 
 
 def refuse_foreign(root: Path) -> None:
-    """Raise UserError where a folder that is no run directory holds files which a study there would
-    replace or delete."""
+    """Raise UserError where a folder that is no run directory holds files which a study there
+    would replace or delete."""
     foreign = [name for name in _OF_A_STUDY if os.path.lexists(root / name)]
     if foreign and not any((root / name).exists() for name in _SIGNS):
         rule = f"is {root}, which is no run directory (it has no lock.json), but holds {', '.join(foreign)}"
