@@ -76,3 +76,11 @@ def test_a_closed_terminal_is_the_first_signal_and_never_the_second() -> None:
 def test_without_a_signal_an_error_stays_what_it_is() -> None:
     with pytest.raises(ImportError), as_one_error():
         raise ImportError
+
+
+def test_a_command_that_told_of_its_stop_is_not_told_of_again(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended, reported(), as_one_error(), reported():
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(10)
+    assert ended.value.code == 130
+    assert capsys.readouterr().err.count("stopped at once") == 1

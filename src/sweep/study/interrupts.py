@@ -49,8 +49,9 @@ def as_one_error() -> Iterator[None]:
     with handled(stop), _none_swallowed():
         try:
             yield
-        except BaseException:
-            if came:
+        except BaseException as error:
+            told = isinstance(error, SystemExit) and error.code == 130  # a command within said so
+            if came and not told:
                 raise KeyboardInterrupt from None
             raise
 
