@@ -83,17 +83,17 @@ def test_a_plan_knows_rows_labels_and_steps() -> None:
         (
             ["study.pruner_options={reduction_factor: inf}"],
             "study.pruner_options.reduction_factor",
-            "is inf, but must be a finite number  (from the command line)",
+            "is Infinity, but must be a finite number  (from the command line)",
         ),
         (
             ["study.pruner_options={finalists: nan}"],
             "study.pruner_options.finalists",
-            "is nan, but must be a finite number",
+            "is NaN, but must be a finite number",
         ),
         (
             ["study.sampler=cmaes", "study.sampler_options={x0: {optimizer.weight_decay: -inf}}"],
-            "study.sampler_options.x0",
-            "is {'optimizer.weight_decay': -inf}, but must be finite",
+            "study.sampler_options.x0.optimizer.weight_decay",
+            "is -Infinity, but must be a finite number",
         ),
         (["trainer.num_train_epochs=1e9"], "trainer.num_train_epochs", "less than or equal to 10000"),
         (["study.n_trials=1e24"], "study.n_trials", "is 1e+24, but must be"),
@@ -180,7 +180,7 @@ def test_a_number_that_json_cannot_hold_is_refused_in_a_file_too(tmp_path: Path)
     )
     found = faults_of("+experiment=mine", "--config-dir", str(tmp_path))
     assert set(found) == {"study.pruner_options.reduction_factor"}
-    assert f"is inf, but must be a finite number  (from {tmp_path}/experiment/mine.yaml)" in found.popitem()[1]
+    assert f"is Infinity, but must be a finite number  (from {tmp_path}/experiment/mine.yaml)" in found.popitem()[1]
 
 
 def test_a_limit_is_named_with_its_own_key_and_the_file_that_set_it(tmp_path: Path) -> None:

@@ -12,8 +12,6 @@ import inspect
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from math import isfinite
-from typing import Any
 
 import optuna
 from optuna.distributions import BaseDistribution
@@ -107,7 +105,7 @@ def _of_own(path: str, name: str, given: Mapping[str, object], use: Callable[[],
     key = path.removesuffix("_options")
     try:
         owner = load(name)
-        wrong = [(option, f"is {value}, but must be finite") for option, value in given.items() if not _finite(value)]
+        wrong: list[tuple[str, str]] = []
         seed = {"seed": 0} if takes_seed(owner) else {}
         if "seed" in given:
             wrong.append(("seed", "is given by sweep, from study.seed; leave it out"))
@@ -124,8 +122,6 @@ def _of_own(path: str, name: str, given: Mapping[str, object], use: Callable[[],
 
 def _of_kind(parameter: inspect.Parameter, value: object) -> str:
     """Return the rule that the value breaks, or an empty text."""
-    if not _finite(value):
-        return f"is {value}, but must be {'a finite number' if isinstance(value, float) else 'finite'}"
     kinds = [
         _KINDS[part]
         for part in inspect.formatannotation(parameter.annotation).strip("'").split(" | ")
@@ -234,16 +230,3 @@ def _silence() -> Iterator[None]:
             yield
     finally:
         optuna.logging.set_verbosity(level)
-
-
-def _finite(value: Any) -> bool:
-    """Return whether JSON can hold each number of an option: the lock has null for another."""
-    match value:
-        case float():
-            return isfinite(value)
-        case dict():
-            return all(map(_finite, value.values()))
-        case list():
-            return all(map(_finite, value))
-        case _:
-            return True
