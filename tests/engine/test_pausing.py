@@ -23,16 +23,23 @@ def pause_first(trial: TrialPlan, event: Step | EvalPoint) -> Verdict:
     return Verdict.PUT_AWAY if trial.number == 0 and first else Verdict.CONTINUE
 
 
+def uninterrupted(
+    train: Any, model_dir: Path, data: TokenisedData, base_models: BaseModelCache, adapter: dict[str, Any]
+) -> tuple[TrialPlan, Run]:
+    """Return a trial for which no snapshot is due, and its whole run."""
+    trainer = {"num_train_epochs": 2, "save_best": False}
+    trial = make_plan(model_dir, number=0, adapter=adapter, trainer=trainer, study={"snapshot_every": 3600.0})
+    train(trial, data=data, base_models=base_models)  # the first head computes the features of the base
+    return trial, train(trial, data=data, base_models=base_models)
+
+
 @pytest.mark.parametrize("train", [one_by_one, packed], ids=["one by one", "packed"])
 @pytest.mark.parametrize("adapter", [LORA, {"method": "head"}], ids=["lora", "head"])
 def test_a_paused_trial_ends_at_its_evaluation_and_goes_on(
     model_dir: Path, data: TokenisedData, base_models: BaseModelCache, train: Any, adapter: dict[str, Any]
 ) -> None:
     """No snapshot was due there: the last one may be long ago."""
-    trainer = {"num_train_epochs": 2, "save_best": False}
-    trial = make_plan(model_dir, number=0, adapter=adapter, trainer=trainer, study={"snapshot_every": 3600.0})
-    train(trial, data=data, base_models=base_models)  # the first head computes the features of the base
-    whole: Run = train(trial, data=data, base_models=base_models)
+    trial, whole = uninterrupted(train, model_dir, data, base_models, adapter)
     first: Run = train(trial, data=data, base_models=base_models, judge=pause_first)
     outcome, point = first.outcome(0), whole.events(0)[-1]
     (stopped_at,) = [event for event in first.events(0) if isinstance(event, EvalPoint)]
@@ -49,10 +56,7 @@ def test_a_trial_that_was_stopped_before_an_evaluation_is_paused_at_it(
     model_dir: Path, data: TokenisedData, base_models: BaseModelCache, train: Any, adapter: dict[str, Any]
 ) -> None:
     """The evaluation comes first when the trial goes on, and no step after it."""
-    trainer = {"num_train_epochs": 2, "save_best": False}
-    trial = make_plan(model_dir, number=0, adapter=adapter, trainer=trainer, study={"snapshot_every": 3600.0})
-    train(trial, data=data, base_models=base_models)  # the first head computes the features of the base
-    whole: Run = train(trial, data=data, base_models=base_models)
+    trial, whole = uninterrupted(train, model_dir, data, base_models, adapter)
     at = next(event.step for event in whole.events(0) if isinstance(event, EvalPoint))
 
     def stop_there(_: TrialPlan, event: Step | EvalPoint) -> Verdict:

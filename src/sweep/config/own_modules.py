@@ -87,16 +87,21 @@ def _files(name: str) -> dict[str, Path]:
     return found
 
 
-def _imports(contents: bytes, module: str, *, is_package: bool) -> Iterator[str]:
-    """Yield the dotted names that the source of a module imports anywhere: modules, and what may
-    be one."""
+def import_statements(contents: bytes) -> Iterator[ast.Import | ast.ImportFrom]:
+    """Yield the imports anywhere in a source; none where it cannot be parsed."""
     try:
         tree = ast.parse(contents)
     except (SyntaxError, ValueError):  # such as one of another version of Python, or a compiled one
         return
+    yield from (node for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom))
+
+
+def _imports(contents: bytes, module: str, *, is_package: bool) -> Iterator[str]:
+    """Yield the dotted names that the source of a module imports anywhere: modules, and what may
+    be one."""
     package = module.split(".") if is_package else module.split(".")[:-1]
-    for node in ast.walk(tree):
-        match node:
+    for statement in import_statements(contents):
+        match statement:
             case ast.Import(names=modules):
                 yield from (each.name for each in modules)
             case ast.ImportFrom(module=of, names=names, level=level):

@@ -49,8 +49,6 @@ class FinalModel:
 
     def test(self, rows: Rows) -> tuple[Predictions, Measured]:
         predictions, before = self.hosted.call("test", rows)
-        if not self.host:
-            return predictions, before
         failed = {name: on_host(reason, self.host) for name, reason in before.failed.items()}
         return predictions, replace(before, failed=failed)
 

@@ -113,8 +113,8 @@ class TrainingListener:
 
     def drop(self) -> None:
         """Delete everything of a training that has a record."""
-        self.drop_snapshot()
         self.progress.drop()
+        self.session.drop_kept(self.plan, self.kept)
 
     def fail(self, error: BaseException) -> None:
         """End the run of a training that an error has ended; one that the user stopped is put away

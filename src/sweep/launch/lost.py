@@ -39,12 +39,13 @@ class RemoteTraceback(Exception):
 
 
 def on_host(text: str, host: str) -> str:
-    """Return a text about something on a worker, with the host: it may be otherwise elsewhere."""
-    return f"{text}, on the worker on {host}"
+    """Return a text about something on a worker, with the host: it may be otherwise elsewhere. An
+    empty host is this process, and not named."""
+    return f"{text}, on the worker on {host}" if host else text
 
 
 def of_host(faults: Sequence[Fault], host: str) -> list[Fault]:
-    """Return faults of a worker, with its host."""
+    """Return faults of a worker, with its host, as `on_host` does."""
     return [replace(one, message=on_host(one.message, host)) for one in faults]
 
 

@@ -11,7 +11,7 @@ from zipfile import ZipFile
 
 from sweep.config.custom_code import load
 from sweep.config.folders import conf_dir, sweeps_dir
-from sweep.config.own_modules import archive, places
+from sweep.config.own_modules import archive, import_statements, places
 from sweep.errors import UserError, first_line
 from sweep.launch.code import PACKAGE
 
@@ -99,11 +99,11 @@ def _imports(place: Path) -> set[str]:
     names = set[str]()
     for file in place.rglob("*.py") if place.is_dir() else [place]:
         try:
-            tree = ast.parse(file.read_bytes())
-        except (OSError, SyntaxError, ValueError):  # such as one of another version of Python
+            contents = file.read_bytes()
+        except OSError:
             continue
-        for node in ast.walk(tree):
-            match node:
+        for statement in import_statements(contents):
+            match statement:
                 case ast.Import(names=modules):
                     names |= {module.name.partition(".")[0] for module in modules}
                 case ast.ImportFrom(module=str(module), level=0):

@@ -65,11 +65,11 @@ def prepare(plan: Plan, launcher: Launcher | None = None) -> Plan:
     found = where.ask(examine, counted, plan.corners)
     machine = [*there.faults, *found.machine, *unmeasured(plan.config.study, there.facts.device)]
     host = "" if where.inline else there.facts.host
-    notes += [on_host(note, host) if host else note for note in found.notes]
+    notes += [on_host(note, host) for note in found.notes]
     faults += found.optimizers
     dry = plan.config.study.dry_run
     if faults or (machine and not dry):
-        raise UserError([*faults, *(of_host(machine, host) if host else machine)])
+        raise UserError([*faults, *of_host(machine, host)])
     looked = _look_at_rows(plan, configs)
     which = f"the worker on {host}" if host else "this machine"
     notes = [*(f"{which} cannot run it: {fault}" for fault in dict.fromkeys(machine)), *dict.fromkeys(notes)]
